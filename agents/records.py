@@ -1,0 +1,91 @@
+"""What the agents exchange: completions, attempts, preference pairs, proposals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from environments import Malformed, Problem, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One sampled text. `logprobs[i]` is that of `token_ids[i]` under the distribution it was
+    drawn from (temperature and top-p applied); both end with the end token if it was drawn.
+    A reference solution has no token ids: the learner encodes its text."""
+
+    text: str
+    prompt_ids: tuple[int, ...] = ()
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    policy_version: int = 0
+    finish_reason: Literal["stop", "length", "reference"] = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A Solver's completion on a problem, judged. (problem, policy version, sample) is unique."""
+
+    problem_id: str
+    round: int
+    sample: int
+    completion: Completion
+    verdict: Verdict
+
+    @property
+    def id(self) -> str:
+        return f"{self.problem_id}-v{self.completion.policy_version}-{self.sample}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferencePair:
+    """One problem, a chosen and a rejected completion; ids of attempts, or `<problem>-ref`."""
+
+    problem_id: str
+    chosen_id: str
+    rejected_id: str
+    chosen: Completion
+    rejected: Completion
+
+    @property
+    def id(self) -> str:
+        return f"{self.chosen_id}>{self.rejected_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a proposer wrote from (problem, attempt): a problem, or why it is none.
+
+    `status` is `admitted`, or the reason for refusal; `valid` says that it is well formed and
+    the Teacher could solve it. `success` and `utility` are known once the Solver has tried it.
+    """
+
+    author: Literal["teacher", "generator"]
+    round: int
+    index: int
+    source_id: str
+    attempt_id: str
+    attempt_text: str
+    text: str
+    result: Problem | Malformed
+    strategy: str = ""
+    completion: Completion | None = None
+    valid: bool = False
+    status: str = "proposed"
+    success: float | None = None
+    utility: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What a learner is fed: completions on one prompt.
+
+    `rewards[i]` belongs to `completions[i]` (the weight, for supervised learning);
+    `pairs` are (chosen, rejected) positions in `completions`.
+    """
+
+    problem_id: str
+    prompt: str
+    completions: tuple[Completion, ...]
+    rewards: tuple[float, ...] = ()
+    pairs: tuple[tuple[int, int], ...] = field(default=())

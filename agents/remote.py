@@ -1,0 +1,199 @@
+"""Where roles and learners run: as Ray actors, or in this process. The only module with Ray.
+
+Both runtimes split work over a role's workers in the same way and give each the same number of
+torch threads, so that the same seed gives the same run, bit for bit on CPU, in either.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+Factory = Callable[[], Any]
+
+
+class WorkerLost(RuntimeError):
+    """An actor died and could not be restarted, or held state that only a checkpoint has."""
+
+
+class Handle(Protocol):
+    """One role or learner, behind one or several workers."""
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """The result of the method on the first worker."""
+        ...
+
+    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
+        """`method(part, *shared)` on each worker's part of the items; results in their order."""
+        ...
+
+    def load_weights(self, weights: bytes, version: int) -> None:
+        """New weights for every worker, those restarted later too."""
+        ...
+
+
+class Runtime(Protocol):
+    def start(
+        self, name: str, factory: Factory, workers: int = 1, threads: int = 1, stateful: bool = False
+    ) -> Handle:
+        """Builds `factory()` in each worker; a stateful one (a learner) is never restarted."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def _parts(items: Sequence[Any], workers: int) -> list[list[Any]]:
+    """Worker w gets items w, w + workers, …"""
+    return [list(items[worker::workers]) for worker in range(workers)]
+
+
+def _merge(parts: list[list[Any]], count: int) -> list[Any]:
+    merged: list[Any] = [None] * count
+    for worker, part in enumerate(parts):
+        merged[worker :: len(parts)] = part
+    return merged
+
+
+# -- in this process ------------------------------------------------------------------------------
+
+
+class InlineHandle:
+    def __init__(self, factory: Factory, workers: int, threads: int):
+        self.workers, self.threads = workers, threads
+        self.target = self._run(factory)
+
+    def _run(self, function: Callable[[], Any]) -> Any:
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            return function()
+        finally:
+            torch.set_num_threads(before)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        return self._run(lambda: getattr(self.target, method)(*arguments))
+
+    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
+        parts = [self.call(method, part, *shared) for part in _parts(items, self.workers)]
+        return _merge(parts, len(items))
+
+    def load_weights(self, weights: bytes, version: int) -> None:
+        self.call("load_weights", weights, version)
+
+
+class InlineRuntime:
+    """Everything in this process, one call after the other: for debugging and for tests."""
+
+    def start(
+        self, name: str, factory: Factory, workers: int = 1, threads: int = 1, stateful: bool = False
+    ) -> InlineHandle:
+        return InlineHandle(factory, workers, threads)
+
+    def close(self) -> None:
+        pass
+
+
+# -- Ray ------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """What a Ray actor holds: one target, built inside it."""
+
+    def __init__(self, factory: Factory, threads: int):
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # Ray sets 1 for an actor without CPUs
+        self.target = factory()
+        import sys
+
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        return getattr(self.target, method)(*arguments)
+
+    def process(self) -> int:
+        return os.getpid()
+
+
+class RayHandle:
+    """Calls on actors. A dead stateless actor is restarted by Ray, given its weights again, and its
+    call is repeated: it depends on its arguments alone, so nothing is duplicated."""
+
+    def __init__(self, ray: Any, name: str, actors: list[Any], restarts: int):
+        self.ray, self.name, self.actors, self.restarts = ray, name, actors, restarts
+        self.weights: tuple[Any, int] | None = None
+
+    def _get(self, worker: int, reference: Any, method: str, arguments: tuple[Any, ...]) -> Any:
+        for restart in range(self.restarts + 1):
+            try:
+                return self.ray.get(reference)
+            except self.ray.exceptions.RayActorError as error:
+                if restart == self.restarts:
+                    raise WorkerLost(f"{self.name} worker {worker} died: {error}") from error
+                if self.weights is not None:
+                    self._send(worker, "load_weights", self.weights)
+                reference = self._send(worker, method, arguments)
+        raise AssertionError("unreachable")
+
+    def _send(self, worker: int, method: str, arguments: tuple[Any, ...]) -> Any:
+        return self.actors[worker].call.remote(method, *arguments)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        return self._get(0, self._send(0, method, arguments), method, arguments)
+
+    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
+        parts = _parts(items, len(self.actors))
+        sent = [self._send(w, method, (part, *shared)) for w, part in enumerate(parts)]
+        results = [
+            self._get(worker, reference, method, (parts[worker], *shared))
+            for worker, reference in enumerate(sent)
+        ]
+        return _merge(results, len(items))
+
+    def load_weights(self, weights: bytes, version: int) -> None:
+        self.weights = (self.ray.put(weights), version)
+        sent = [self._send(w, "load_weights", self.weights) for w in range(len(self.actors))]
+        for worker, reference in enumerate(sent):
+            self._get(worker, reference, "load_weights", self.weights)
+
+    def processes(self) -> list[int]:
+        """Process ids of the workers."""
+        return self.ray.get([actor.process.remote() for actor in self.actors])
+
+
+class RayRuntime:
+    """Roles and learners as Ray actors, on a local cluster of its own or at `address`."""
+
+    def __init__(self, address: str | None = None, restarts: int = 3):
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        self.ray, self.restarts = ray, restarts
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+        self.handles: list[RayHandle] = []
+
+    def start(
+        self, name: str, factory: Factory, workers: int = 1, threads: int = 1, stateful: bool = False
+    ) -> RayHandle:
+        restarts = 0 if stateful else self.restarts
+        actor = self.ray.remote(Worker).options(num_cpus=0, max_restarts=restarts)
+        actors = [actor.remote(factory, threads) for _ in range(workers)]
+        handle = RayHandle(self.ray, name, actors, restarts)
+        self.handles.append(handle)
+        return handle
+
+    def close(self) -> None:
+        self.ray.shutdown()
+
+
+def make_runtime(kind: str, address: str | None = None, restarts: int = 3) -> Runtime:
+    """The runtime `ray` or `inline`."""
+    return InlineRuntime() if kind == "inline" else RayRuntime(address, restarts)

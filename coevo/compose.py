@@ -1,0 +1,129 @@
+"""From the command line's overrides to a checked `Config`, with errors that name the way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from coevo.config import Config, ConfigError, nearest, validate
+from coevo.packages import conf_dir
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The configuration that `conf/` and the overrides make.
+
+    Raises `ConfigError`, with the nearest valid name, if they make none.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    ConfigStore.instance().store(name="schema", node=Config)
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            composed = hydra_compose("config", overrides=list(overrides))
+        config = OmegaConf.to_object(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, overrides)) from error
+    assert isinstance(config, Config)
+    validate(config)
+    return config
+
+
+def expand(overrides: Sequence[str]) -> list[list[str]]:
+    """The override lists of a sweep: `seed=0,1` gives two, `seed=range(0,3)` three."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+
+
+def explain(error: BaseException, overrides: Sequence[str]) -> str:
+    """Hydra's error in a line or two, with the nearest valid name where one is near."""
+    message = str(error)
+    parts = [message, str(error.__cause__ or "")]
+    if found := re.search(r"Could not find '([\w@./-]+)/([\w.-]+)'", message):
+        group, choice = found.group(1), found.group(2)
+        options = group_options(group)
+        return f"{group}={choice} does not exist{nearest(choice, options)}; {group} is one of {', '.join(options)}"
+    if found := re.search(r"Could not override '([\w@./-]+)'", message):
+        key = found.group(1)
+        known = sorted({*all_keys(), *groups()})
+        given = next((o for o in overrides if o.lstrip("+~").startswith(key)), key)
+        return f"{given}: there is no key {key!r}{nearest(key, known)}"
+    if found := re.search(r"full_key: ([\w.]+)", " ".join(parts)):
+        first = next(line for line in " ".join(parts).splitlines() if line.strip())
+        return f"{found.group(1)}: {first}"
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())[:600]
+
+
+def groups() -> list[str]:
+    """Every configuration group."""
+    return sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+
+
+def group_options(group: str) -> list[str]:
+    """Every choice of a group such as `utility`, or `learner` for `learner@agents.solver.learner`."""
+    folder = conf_dir() / group.split("@")[0]
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def all_keys() -> list[str]:
+    """Every dotted key of the configuration, leaves and blocks."""
+    from coevo.config import fields_of
+
+    keys: set[str] = set()
+    for path, _, _ in fields_of(Config()):
+        pieces = path.split(".")
+        keys |= {".".join(pieces[:n]) for n in range(1, len(pieces) + 1)}
+    return sorted(keys)
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """The configuration as nested dictionaries of plain values."""
+    import dataclasses
+
+    return dataclasses.asdict(config)
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes `config.yaml`."""
+    import yaml
+
+    path.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Reads `config.yaml`; raises `ConfigError` if it is missing or is none."""
+    import yaml
+
+    try:
+        plain = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})") from error
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{path} is not a run's configuration")
+    return plain
+
+
+def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """A saved configuration with further overrides (`key=value` only), checked again."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        merged = OmegaConf.merge(
+            OmegaConf.structured(Config), plain, OmegaConf.from_dotlist(list(overrides))
+        )
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error, overrides)) from error
+    assert isinstance(config, Config)
+    validate(config)
+    return config

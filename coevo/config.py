@@ -1,0 +1,274 @@
+"""What can be configured: one dataclass a block, each field with its default and its range.
+
+Hydra composes `conf/` over these schemas; `to_config` turns the result into these dataclasses
+once, at the entry point, and checks every range. Below it no OmegaConf object travels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the field, the value and what fits."""
+
+
+def between(low: float, high: float, default: Any = dataclasses.MISSING) -> Any:
+    return field(default=default, metadata={"range": (low, high)})
+
+
+def one_of(*choices: str) -> Any:
+    """A string field; the first choice is the default."""
+    return field(default=choices[0], metadata={"choices": choices})
+
+
+@dataclass
+class PolicyConfig:
+    """Where completions come from."""
+
+    name: str = one_of("hf", "rules")
+    dtype: str = one_of("float32", "bfloat16")  # of the sampling weights
+    chat: bool = False  # wrap prompts in the tokenizer's chat template
+    threads: int = between(1, 256, 1)  # torch threads of each rollout worker
+    batch_size: int = between(1, 65536, 256)  # sequences decoded together
+
+
+@dataclass
+class SamplingConfig:
+    """How completions are drawn."""
+
+    temperature: float = between(0.0, 10.0, 1.0)
+    top_p: float = between(0.001, 1.0, 1.0)
+    max_tokens: int = between(1, 100_000, 128)
+
+
+@dataclass
+class LearnerConfig:
+    """How weights change. `objective` names a function of agents/learners/losses.py."""
+
+    objective: str = one_of("dpo", "grpo", "sft", "none")
+    lr: float = between(0.0, 1.0, 1e-5)
+    weight_decay: float = between(0.0, 1.0, 0.0)
+    clip: float = between(0.0, 1e6, 1.0)  # largest gradient norm
+    epochs: int = between(1, 100, 1)  # passes over a round's groups
+    groups_per_step: int = between(1, 65536, 16)  # problems in one optimizer step
+    tokens_per_micro_batch: int = between(16, 10_000_000, 8192)
+    dtype: str = one_of("float32", "bfloat16")
+    threads: int = between(1, 256, 2)  # torch threads of the learner
+    # dpo
+    beta: float = between(0.0, 100.0, 0.1)
+    nll_weight: float = between(0.0, 100.0, 0.0)  # length-normalised NLL on the chosen
+    # grpo
+    clip_low: float = between(0.0, 1.0, 0.2)
+    clip_high: float = between(0.0, 10.0, 0.2)
+    kl_weight: float = between(0.0, 100.0, 0.0)
+    advantage: str = one_of("mean_std", "mean")
+
+
+@dataclass
+class RoleConfig:
+    """One role: its model, its prompts, and which policy and learner serve it."""
+
+    model: str = ""  # tiny, smollm2, or a Hugging Face folder or name; empty with policy rules
+    template: str = "{prompt}"
+    workers: int = between(1, 1024, 1)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+
+
+@dataclass
+class AgentsConfig:
+    solver: RoleConfig = field(default_factory=RoleConfig)
+    teacher: RoleConfig = field(default_factory=RoleConfig)
+    generator: RoleConfig = field(default_factory=RoleConfig)
+
+
+@dataclass
+class EnvironmentConfig:
+    name: str = "arithmetic"  # or package.module:Class
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class LoopConfig:
+    """The switches of ALGORITHMS §1; where the paper contradicts itself, its main text is first."""
+
+    group_size: int = between(2, 1024, 8)  # k: rollouts of each problem
+    pairs: str = one_of("cartesian", "capped")
+    pairs_cap: int = between(1, 100_000, 8)  # pairs of one problem under `capped`
+    too_hard: str = one_of("reference", "refine", "drop")
+    mastered: str = one_of("harden", "leave")
+    refine: str = one_of("every_round", "once")  # once: the static arm
+    feed: str = one_of("teacher", "mixed", "generator")
+    generator_share: list[float] = field(default_factory=lambda: [0.25, 0.75])  # first, last round
+    new_problems: int = between(1, 1_000_000, 64)  # admitted a round, at most
+    refinements: int = between(1, 1_000_000, 48)  # that the Teacher writes a round
+    proposals: int = between(0, 1_000_000, 48)  # that the Generator writes a round
+    train_generator: bool = True
+    initial_sft: bool = False
+    initial_sft_epochs: int = between(1, 100, 1)
+
+
+@dataclass
+class CurriculumConfig:
+    seeds: int = between(1, 1_000_000, 100)
+    seed_levels: list[int] = field(default_factory=lambda: [2, 5])  # lowest, highest
+    seed_file: str | None = None  # JSONL with `statement` and optionally `answer`, `solution`
+    replay_share: float = between(0.0, 1.0, 0.25)  # of a round's batch
+    backlog_share: float = between(0.0, 1.0, 0.05)  # of a round's batch: too-hard ones again
+    near_duplicates: bool = False  # admit problems that share a signature with another
+
+
+@dataclass
+class UtilityConfig:
+    """U of a new problem from its success rate; `name` is a function of coevo/utility.py."""
+
+    name: str = "gaussian"
+    mu: float = between(0.0, 1.0, 0.5)
+    sigma: float = between(1e-6, 100.0, 0.2)
+
+
+@dataclass
+class EvaluationConfig:
+    k: int = between(1, 4096, 8)
+    per_cell: int = between(1, 32, 8)  # held-out problems of each (family, level)
+    every: int = between(0, 1_000_000, 0)  # rounds between evaluations; 0: first and last only
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+@dataclass
+class RuntimeConfig:
+    kind: str = one_of("ray", "inline")
+    address: str | None = None  # of a Ray cluster; null starts a local one
+    restarts: int = between(0, 1000, 3)  # of a dead rollout or teacher actor
+
+
+@dataclass
+class WandbConfig:
+    mode: str = one_of("offline", "online", "disabled")
+    project: str = "coevo"
+    entity: str | None = None
+    tags: list[str] = field(default_factory=list)
+    artifacts: bool = True  # log datasets and the last checkpoint
+
+
+@dataclass
+class TrackerConfig:
+    console: bool = True
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+
+
+@dataclass
+class CheckpointConfig:
+    keep: int = between(2, 1_000_000, 2)  # newest checkpoints kept
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    name: str | None = None  # of the run's folder; null: experiment and seed, numbered if in use
+    experiment: str = "default"
+    seed: int = between(0, 2**31 - 1, 0)
+    rounds: int = between(1, 1_000_000, 12)
+    runs_dir: str = "runs"
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
+    agents: AgentsConfig = field(default_factory=AgentsConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    utility: UtilityConfig = field(default_factory=UtilityConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """`; did you mean X?` for the known word nearest to `word`, or an empty string."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def fields_of(block: Any, prefix: str = "") -> Iterator[tuple[str, Any, dataclasses.Field]]:
+    """Every leaf of a configuration: its dotted path, its value, its field."""
+    for entry in dataclasses.fields(block):
+        value, path = getattr(block, entry.name), f"{prefix}{entry.name}"
+        if dataclasses.is_dataclass(value):
+            yield from fields_of(value, f"{path}.")
+        else:
+            yield path, value, entry
+
+
+def validate(config: Config) -> None:
+    """Raises `ConfigError` on the first value that is out of range or fits no choice."""
+    for path, value, entry in fields_of(config):
+        if choices := entry.metadata.get("choices"):
+            if value not in choices:
+                hint = nearest(str(value), choices)
+                raise ConfigError(f"{path}={value!r} is not one of {', '.join(choices)}{hint}")
+        elif bounds := entry.metadata.get("range"):
+            low, high = bounds
+            if not low <= value <= high:  # also refuses nan
+                raise ConfigError(f"{path}={value} is out of range: write a value from {low} to {high}")
+    _validate_relations(config)
+
+
+def _validate_relations(config: Config) -> None:
+    from coevo.utility import UTILITIES
+
+    if config.utility.name not in UTILITIES:
+        hint = nearest(config.utility.name, list(UTILITIES))
+        raise ConfigError(
+            f"utility.name={config.utility.name!r} is not one of {', '.join(UTILITIES)}{hint}"
+        )
+    if len(config.loop.generator_share) != 2 or not all(
+        0 <= share <= 1 for share in config.loop.generator_share
+    ):
+        raise ConfigError(
+            f"loop.generator_share={config.loop.generator_share} is not two shares from 0 to 1 "
+            "(of the first and the last round), such as [0.25,0.75]"
+        )
+    levels = config.curriculum.seed_levels
+    if len(levels) != 2 or levels[0] > levels[1]:
+        raise ConfigError(
+            f"curriculum.seed_levels={levels} is not a lowest and a highest level, such as [2,5]"
+        )
+    if config.curriculum.replay_share + config.curriculum.backlog_share >= 1:
+        raise ConfigError(
+            "curriculum.replay_share + curriculum.backlog_share must leave room for new problems: "
+            f"{config.curriculum.replay_share} + {config.curriculum.backlog_share} is not below 1"
+        )
+    if config.name is not None and (
+        config.name in ("", ".", "..") or Path(config.name).name != config.name
+    ):
+        raise ConfigError(f"name={config.name!r} is not a plain folder name")
+    for role in ("solver", "teacher", "generator"):
+        block: RoleConfig = getattr(config.agents, role)
+        if block.policy.name == "rules" and block.learner.objective != "none":
+            raise ConfigError(
+                f"agents.{role}: policy rules has no weights to train; "
+                f"write learner@agents.{role}.learner=none, or give it policy hf"
+            )
+        if block.policy.name != "rules" and not block.model:
+            raise ConfigError(f"agents.{role}.model is empty; write tiny, smollm2 or a model folder")
+    needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
+    if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
+        raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
+
+
+def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """`path: old -> new` for every leaf in which two resolved configurations differ."""
+    changes = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            changes += changed_fields(before, after, f"{prefix}{key}.")
+        elif before != after:
+            changes.append(f"{prefix}{key}: {before} -> {after}")
+    return changes

@@ -1,0 +1,114 @@
+"""mean@k, pass@k and maj@k with 95 % intervals, clustered by problem."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One problem of a benchmark: `correct` of `k` completions, and the answers of all."""
+
+    problem_id: str
+    family: str
+    level: int
+    gold: str | None
+    correct: int
+    answers: tuple[str | None, ...]
+
+    @property
+    def k(self) -> int:
+        return len(self.answers)
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """The chance that one of k completions, drawn from n without replacement, is correct.
+
+    `1 - C(n - c, k) / C(n, k)`, unbiased: Chen et al. (arXiv 2107.03374), eq. 1.
+    """
+    if not 1 <= k <= n:
+        raise ValueError(f"pass@{k} needs at least {k} completions, there are {n}")
+    return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
+
+
+def maj_at_k(score: Score) -> float:
+    """1 if the most frequent answer is the right one; a tie pays its share.
+
+    Completions without an answer do not vote.
+    """
+    votes = Counter(answer for answer in score.answers if answer is not None)
+    if not votes:
+        return 0.0
+    most = max(votes.values())
+    winners = [answer for answer, count in votes.items() if count == most]
+    return (score.gold in winners) / len(winners)
+
+
+def interval(values: Sequence[float]) -> tuple[float, list[float]]:
+    """The mean of one number a problem, and its 95 % interval.
+
+    The problems are the independent clusters, whatever the number of completions in each
+    (Miller, arXiv 2411.00640, §3): `mean ± 1.96 · sd / √n`. One problem alone has no interval: (-∞, ∞).
+    """
+    data = np.asarray(values, dtype=float)
+    mean = float(data.mean())
+    if len(data) < 2:
+        return mean, [-math.inf, math.inf]
+    half = Z95 * float(data.std(ddof=1)) / math.sqrt(len(data))
+    return mean, [mean - half, mean + half]
+
+
+def metrics(scores: Sequence[Score]) -> dict[str, Any]:
+    """`mean@k`, `pass@k`, `maj@k`, each {value, ci95}, with `by_level` and `by_family` means@k."""
+    k = scores[0].k
+    columns = {
+        f"mean@{k}": [score.correct / k for score in scores],
+        f"pass@{k}": [pass_at_k(k, score.correct, k) for score in scores],
+        f"maj@{k}": [maj_at_k(score) for score in scores],
+    }
+    result: dict[str, Any] = {"k": k, "problems": len(scores)}
+    for name, values in columns.items():
+        value, bounds = interval(values)
+        result[name] = {"value": value, "ci95": [max(0.0, bounds[0]), min(1.0, bounds[1])]}
+    result["by_level"] = _means(scores, "level")
+    result["by_family"] = _means(scores, "family")
+    return result
+
+
+def _means(scores: Sequence[Score], key: str) -> dict[str, float]:
+    groups: dict[str, list[float]] = {}
+    for score in scores:
+        groups.setdefault(str(getattr(score, key)), []).append(score.correct / score.k)
+    return {name: float(np.mean(values)) for name, values in groups.items()}
+
+
+def difference(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
+    """The block of `summary.json`: base, final and their paired difference by problem."""
+    if [s.problem_id for s in base] != [s.problem_id for s in final]:
+        raise ValueError("base and final were not measured on the same problems")
+    k = base[0].k
+    paired = [f.correct / f.k - b.correct / b.k for b, f in zip(base, final, strict=True)]
+    delta, bounds = interval(paired)
+    before, after = metrics(base), metrics(final)
+    return {
+        "metric": f"mean@{k}",
+        "base": before[f"mean@{k}"]["value"],
+        "final": after[f"mean@{k}"]["value"],
+        "delta": delta,
+        "delta_ci95": bounds,
+        **{
+            f"{name}@{k}": {"base": before[f"{name}@{k}"]["value"], "final": after[f"{name}@{k}"]["value"]}
+            for name in ("pass", "maj")
+        },
+        "by_level": {n: [before["by_level"][n], after["by_level"][n]] for n in before["by_level"]},
+        "by_family": {n: [before["by_family"][n], after["by_family"][n]] for n in before["by_family"]},
+        "problems": len(base),
+    }

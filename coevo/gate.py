@@ -1,0 +1,47 @@
+"""The quality gate: which new problems may enter the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from environments import Environment, Problem
+
+
+class Gate:
+    """Refuses duplicates, near duplicates and problems of the held-out sets.
+
+    Form and answer are checked by the roles: a text that does not parse is `malformed`, a problem
+    that the Teacher does not solve twice alike is `unsolved`.
+    """
+
+    def __init__(
+        self, environment: Environment, heldout: Iterable[Problem], near_duplicates: bool = False
+    ):
+        self.environment, self.near_duplicates = environment, near_duplicates
+        self.ids: set[str] = set()
+        self.signatures: set[str] = set()
+        self.reserved: set[str] = set()
+        for problem in heldout:
+            self.reserved |= {problem.id, environment.signature(problem)}
+
+    def screen(self, problems: Iterable[Problem]) -> list[str | None]:
+        """Why each problem may not enter, or None; a later one may not repeat an earlier one."""
+        ids, signatures, refusals = set(self.ids), set(self.signatures), []
+        for problem in problems:
+            signature = self.environment.signature(problem)
+            if problem.id in self.reserved or signature in self.reserved:
+                refusals.append("heldout")
+            elif problem.id in ids:
+                refusals.append("duplicate")
+            elif signature in signatures and not self.near_duplicates:
+                refusals.append("near_duplicate")
+            else:
+                refusals.append(None)
+                ids.add(problem.id)
+                signatures.add(signature)
+        return refusals
+
+    def remember(self, problem: Problem) -> None:
+        """Counts a problem as known: it has entered the pool."""
+        self.ids.add(problem.id)
+        self.signatures.add(self.environment.signature(problem))

@@ -1,0 +1,58 @@
+"""Preference pairs and learner groups from a round's attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agents.records import Attempt, Completion, Group, PreferencePair
+from coevo.config import LoopConfig
+from environments import Problem
+
+
+def make_pairs(
+    problem: Problem, attempts: Sequence[Attempt], config: LoopConfig, rng: np.random.Generator
+) -> list[PreferencePair]:
+    """`Y_w × Y_l` of one problem: Socratic-Zero (arXiv 2509.24726), §3.2.
+
+    `Y_w` are the correct attempts, or the reference solution where none is and `too_hard` is not
+    `drop`; `Y_l` are the others. Under `capped`, a random `pairs_cap` of the product.
+    """
+    chosen = [(a.id, a.completion) for a in attempts if a.verdict.correct]
+    rejected = [(a.id, a.completion) for a in attempts if not a.verdict.correct]
+    if not chosen and problem.solution is not None and config.too_hard != "drop":
+        reference = Completion(text=problem.solution, finish_reason="reference")
+        chosen = [(f"{problem.id}-ref", reference)]
+    product = [
+        PreferencePair(problem_id=problem.id, chosen_id=w, rejected_id=l, chosen=y_w, rejected=y_l)
+        for w, y_w in chosen
+        for l, y_l in rejected  # noqa: E741
+    ]
+    if config.pairs == "capped" and len(product) > config.pairs_cap:
+        kept = sorted(rng.choice(len(product), size=config.pairs_cap, replace=False))
+        return [product[i] for i in kept]
+    return product
+
+
+def make_group(
+    problem: Problem, prompt: str, attempts: Sequence[Attempt], pairs: Sequence[PreferencePair]
+) -> Group:
+    """One problem's attempts for a learner: reward 1 for a correct one, pairs by position.
+
+    A reference solution that pairs use is appended; its reward is 0, as no policy drew it.
+    """
+    completions = {attempt.id: attempt.completion for attempt in attempts}
+    rewards = [float(attempt.verdict.correct) for attempt in attempts]
+    for pair in pairs:
+        if pair.chosen_id not in completions:
+            completions[pair.chosen_id] = pair.chosen
+            rewards.append(0.0)
+    place = {name: position for position, name in enumerate(completions)}
+    return Group(
+        problem_id=problem.id,
+        prompt=prompt,
+        completions=tuple(completions.values()),
+        rewards=tuple(rewards),
+        pairs=tuple((place[pair.chosen_id], place[pair.rejected_id]) for pair in pairs),
+    )

@@ -1,0 +1,167 @@
+"""What one round did: everything that its transaction writes, and the numbers shown for it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.records import Attempt, PreferencePair, Proposal
+from coevo.curriculum import Curriculum, Standing
+from coevo.evaluate import Score
+from coevo.store import Store
+from environments import Problem
+
+
+@dataclass(slots=True, kw_only=True)
+class RoundRecord:
+    """Round 0 is the set-up: seeds, initial SFT, the base evaluation."""
+
+    round: int
+    batch: list[tuple[Problem, str]] = field(default_factory=list)
+    rollouts: dict[str, list[Attempt]] = field(default_factory=dict)
+    probes: dict[str, list[Attempt]] = field(default_factory=dict)
+    standings: list[tuple[str, Standing]] = field(default_factory=list)
+    pairs: list[PreferencePair] = field(default_factory=list)
+    proposals: list[Proposal] = field(default_factory=list)
+    admitted: list[Problem] = field(default_factory=list)
+    updates: dict[str, dict[str, float]] = field(default_factory=dict)
+    scores: list[Score] | None = None
+
+    # -- the numbers ----------------------------------------------------------------------------
+
+    def metrics(self, curriculum: Curriculum) -> dict[str, float]:
+        """Flat numbers by role; a number that this round has no data for is left out."""
+        values: dict[str, float] = {"curriculum/problems": len(curriculum.problems)}
+        values |= {f"zones/{zone}": count for zone, count in curriculum.zone_counts().items()}
+        if self.rollouts:
+            values |= self._solver()
+        values |= self._proposals("generator") | self._proposals("teacher")
+        new = [a.verdict.correct for p in self.admitted for a in self.probes.get(p.id, [])]
+        if new:
+            values["curriculum/new_success"] = statistics.fmean(new)
+        if self.admitted:
+            values["curriculum/admitted"] = len(self.admitted)
+            values["curriculum/new_level"] = statistics.fmean(p.level for p in self.admitted)
+            own = sum(problem.author == "generator" for problem in self.admitted)
+            values["curriculum/generator_share"] = own / len(self.admitted)
+        for role, update in self.updates.items():
+            values |= {f"{role}/{name}": value for name, value in update.items()}
+        if self.scores:
+            k = self.scores[0].k
+            values[f"heldout/mean@{k}"] = statistics.fmean(s.correct / k for s in self.scores)
+        return values
+
+    def _solver(self) -> dict[str, float]:
+        attempts = [attempt for group in self.rollouts.values() for attempt in group]
+        values = {"solver/success": statistics.fmean(a.verdict.correct for a in attempts)}
+        for status in ("wrong", "unparseable", "timeout", "crash"):
+            share = statistics.fmean(a.verdict.status == status for a in attempts)
+            values[f"solver/{status}"] = share
+        mixed = [len({a.verdict.correct for a in group}) > 1 for group in self.rollouts.values()]
+        values["solver/groups_with_gradient"] = statistics.fmean(mixed)
+        values["solver/pairs"] = len(self.pairs)
+        return values
+
+    def _proposals(self, author: str) -> dict[str, float]:
+        own = [p for p in self.proposals if p.author == author]
+        if not own:
+            return {}
+        values = {
+            f"{author}/proposals": len(own),
+            f"{author}/valid_rate": statistics.fmean(p.valid for p in own),
+            f"{author}/admitted_rate": statistics.fmean(p.status == "admitted" for p in own),
+            f"{author}/duplicate_rate": statistics.fmean(
+                p.status in ("duplicate", "near_duplicate") for p in own
+            ),
+        }
+        tried = [p for p in own if p.success is not None]
+        if tried:
+            # an invalid proposal is worth 0; a duplicate was not tried and counts in neither
+            counted = [p.utility for p in own if p.success is not None or not p.valid]
+            values[f"{author}/mean_utility"] = statistics.fmean(counted)
+            values[f"{author}/mean_utility_of_valid"] = statistics.fmean(p.utility for p in tried)
+            values[f"{author}/success"] = statistics.fmean(p.success or 0.0 for p in tried)
+        return values
+
+    def success_map(self, curriculum: Curriculum) -> dict[tuple[str, int], tuple[float, int]]:
+        """(family, level) -> (success rate, attempts) of this round's rollouts."""
+        cells: dict[tuple[str, int], list[bool]] = {}
+        for problem_id, group in self.rollouts.items():
+            problem = curriculum.problems[problem_id]
+            cell = cells.setdefault((problem.family, problem.level), [])
+            cell += [attempt.verdict.correct for attempt in group]
+        return {cell: (statistics.fmean(hits), len(hits)) for cell, hits in sorted(cells.items())}
+
+    def table(self, curriculum: Curriculum) -> list[dict[str, Any]]:
+        """A row for every problem that was placed in a zone this round."""
+        utility = {
+            p.result.id: p.utility
+            for p in self.proposals
+            if p.success is not None and isinstance(p.result, Problem)
+        }
+        rows = []
+        for problem_id, standing in self.standings:
+            problem = curriculum.problems[problem_id]
+            rows.append(
+                {
+                    "problem": problem.id,
+                    "statement": problem.statement,
+                    "parent": problem.parent_id,
+                    "author": problem.author,
+                    "family": problem.family,
+                    "level": problem.level,
+                    "zone": standing.zone,
+                    "success": standing.success,
+                    "utility": utility.get(problem_id),
+                }
+            )
+        return rows
+
+    def alarms(self, metrics: dict[str, float]) -> list[tuple[str, str]]:
+        """Signs of collapse, in words: (kind, message)."""
+        limits = [
+            ("no_gradient", "solver/groups_with_gradient", 0.2, -1, "problems give a gradient"),
+            ("invalid", "generator/valid_rate", 0.5, -1, "of the Generator's proposals are valid"),
+            ("duplicates", "generator/duplicate_rate", 0.5, 1, "of its proposals are duplicates"),
+            ("too_easy", "curriculum/new_success", 0.9, 1, "is the success on new problems"),
+            ("too_hard", "curriculum/new_success", 0.1, -1, "is the success on new problems"),
+        ]
+        return [
+            (kind, f"{metrics[name]:.0%} {words}")
+            for kind, name, limit, side, words in limits
+            if name in metrics and (metrics[name] - limit) * side > 0
+        ]
+
+    # -- the transaction ------------------------------------------------------------------------
+
+    def write(
+        self,
+        store: Store,
+        metrics: dict[str, float],
+        seconds: dict[str, float],
+        costs: Sequence[tuple[str, str, int, int, int, float]],
+        heldout: Sequence[Problem],
+    ) -> None:
+        """Writes the whole round, or nothing."""
+        t = self.round
+        with store.transaction():
+            store.add_batch(t, self.batch)
+            for group in [*self.rollouts.values(), *self.probes.values()]:
+                store.add_attempts(group)
+            store.add_problems(self.admitted)
+            store.add_zones(
+                (t, i, s.policy_version, s.correct, s.attempts, s.zone) for i, s in self.standings
+            )
+            store.add_pairs(t, self.pairs)
+            store.add_proposals(self.proposals)
+            for role, update in self.updates.items():
+                store.add_update(t, role, t, update)
+            store.add_costs(t, costs)
+            store.add_alarms(t, self.alarms(metrics))
+            if self.scores is not None:
+                by_id = {problem.id: problem for problem in heldout}
+                rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]
+                store.add_evaluation(t, "heldout", rows)
+            store.add_round(t, metrics, seconds)

@@ -1,0 +1,351 @@
+"""A run from its first round to its summary: starting, resuming, interrupting, finishing."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import signal
+import sqlite3
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import environments
+from agents.records import Completion, Group
+from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
+from agents.roles.solver import solver_prompt
+from coevo import checkpoint, compose
+from coevo.clock import Clock
+from coevo.config import Config, ConfigError, changed_fields
+from coevo.curriculum import Curriculum, Standing
+from coevo.loop import Loop
+from coevo.record import RoundRecord
+from coevo.seeding import derive
+from coevo.seeds import read_seeds, sample_seeds
+from coevo.store import Store, StoreError
+from coevo.summary import digest, summarize
+from coevo.team import Team
+from coevo.tracking import RoundReport, RunInfo, make_tracker
+from environments.benchmark import heldout
+
+
+class RunError(RuntimeError):
+    """A run that cannot start or go on; the message says why and what to do."""
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM: the round under way is given up, all rounds before it are safe."""
+
+
+# -- entry points ---------------------------------------------------------------------------------
+
+
+def start(config: Config) -> dict[str, Any]:
+    """Runs a new run to its end and returns its summary.
+
+    Raises `ConfigError`, `RunError` or `Interrupted`.
+    """
+    environment = environments.make(config.environment.name, **config.environment.options)
+    seeds = _seeds(config, environment)  # before anything is written
+    folder = _new_folder(config)
+    config.name = folder.name
+    with _locked(folder), _guarded(folder):
+        compose.save(config, folder / "config.yaml")
+        (folder / "logs").mkdir(exist_ok=True)
+        store = Store(folder / "run.db", create=True)
+        store.set_meta("wandb_id", secrets.token_hex(4))
+        return _drive(config, folder, store, seeds)
+
+
+def resume(
+    folder: Path, overrides: Sequence[str] = (), allow_changes: bool = False
+) -> dict[str, Any]:
+    """Goes on from the last whole round, with more rounds if asked for.
+
+    A changed configuration is refused with the list of changed fields, except for `rounds`,
+    `runtime` and `tracker`, which change nothing of what a round does, unless it is allowed.
+    """
+    if not (folder / "run.db").exists():
+        raise RunError(f"{folder} is not the folder of a run: it has no run.db")
+    saved = compose.load(folder / "config.yaml")
+    config = compose.from_plain(saved, overrides)
+    config.name, config.runs_dir = folder.name, str(folder.parent)
+    changes = changed_fields(saved, compose.to_plain(config))
+    free = ("rounds:", "runtime.", "tracker.", "name:", "runs_dir:", "checkpoint.")
+    if refused := [change for change in changes if not change.startswith(free)]:
+        if not allow_changes:
+            raise ConfigError(
+                "the configuration differs from that of the run: "
+                + "; ".join(refused)
+                + " (write --allow-changes to resume all the same)"
+            )
+    with _locked(folder), _guarded(folder):
+        store = Store(folder / "run.db")
+        compose.save(config, folder / "config.yaml")
+        environment = environments.make(config.environment.name, **config.environment.options)
+        return _drive(config, folder, store, _seeds(config, environment))
+
+
+def _drive(
+    config: Config, folder: Path, store: Store, seeds: list[environments.Problem]
+) -> dict[str, Any]:
+    """Runs to the end; a learner that dies is taken up again from the last checkpoint."""
+    for attempt in range(config.runtime.restarts + 1):
+        session = Session(config, folder, store, seeds)
+        try:
+            return session.run()
+        except WorkerLost as error:
+            if attempt == config.runtime.restarts:
+                raise RunError(f"{error}; coevo resume {folder} goes on from the last round") from error
+            print(f"{error}; going on from the last checkpoint", flush=True)
+        finally:
+            session.close()
+    raise AssertionError("unreachable")
+
+
+# -- one session ----------------------------------------------------------------------------------
+
+
+class Session:
+    """One process working on a run: opens everything, drives the rounds, closes everything."""
+
+    def __init__(
+        self, config: Config, folder: Path, store: Store, seeds: list[environments.Problem]
+    ):
+        self.config, self.folder, self.store, self.seeds = config, folder, store, seeds
+        self.clock = Clock()
+        self.environment = environments.make(config.environment.name, **config.environment.options)
+        self.heldout = heldout(self.environment, config.evaluation.per_cell)
+        self.tracker = make_tracker(config.tracker, folder)
+        self.runtime: Runtime = InlineRuntime()
+
+    def run(self) -> dict[str, Any]:
+        config, first = self.config, self._rewind() + 1
+        last = max(config.rounds, first - 1)
+        self.tracker.start(self._info(first))
+        self.runtime = make_runtime(config.runtime.kind, config.runtime.address, config.runtime.restarts)
+        self.team = Team(config, self.runtime)
+        self.curriculum = self._curriculum()
+        self.loop = Loop(
+            config, self.environment, self.heldout, self.team, self.curriculum, self.store,
+            self.clock, self.tracker,
+        )  # fmt: skip
+        if first == 0:
+            self._commit(self._set_up())
+        else:
+            self.team.load(checkpoint.folder_of(self._checkpoints(), first - 1), self.versions)
+        for t in range(max(first, 1), last + 1):
+            record = self.loop.round(t)
+            every = config.evaluation.every
+            if t == config.rounds or (every and t % every == 0):
+                record.scores = self.loop.evaluate(t)
+            self._commit(record)
+        return self._finish()
+
+    def _rewind(self) -> int:
+        """Goes back to the newest round that both database and checkpoint have; -1 if none.
+
+        Raises `RunError` if there are rounds but no usable checkpoint.
+        """
+        self.versions: dict[str, int] = {}
+        done = self.store.last_round()
+        if done < 0:
+            return -1
+        try:
+            folder, state, damaged = checkpoint.newest(self._checkpoints(), done)
+        except checkpoint.CheckpointError as error:
+            raise RunError(f"{self.folder} cannot be resumed: {error}") from error
+        for message in damaged:
+            print(f"passed over: {message}; going back to {folder.name}", flush=True)
+        self.versions = state["versions"]
+        self.store.forget_after(state["round"])
+        return state["round"]
+
+    def _checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def _info(self, first: int) -> RunInfo:
+        return RunInfo(
+            name=self.folder.name,
+            folder=self.folder,
+            seed=self.config.seed,
+            experiment=self.config.experiment,
+            rounds=self.config.rounds,
+            first_round=first if first > 0 else 0,
+            config=compose.to_plain(self.config),
+            wandb_id=self.store.meta("wandb_id") or "",
+            environment=self.environment.name,
+            families=tuple(self.environment.families),
+            levels=tuple(self.environment.levels),
+        )
+
+    def _curriculum(self) -> Curriculum:
+        """The curriculum as the database has it."""
+        curriculum = Curriculum(self.config.curriculum, self.config.loop.new_problems)
+        curriculum.admit(self.store.problems())
+        for _, problem_id, _ in self.store.batches():
+            curriculum.queue.pop(problem_id, None)
+        for _, problem_id, version, correct, attempts, _ in self.store.zones():
+            curriculum.record(problem_id, Standing(correct, attempts, version))
+        return curriculum
+
+    def _set_up(self) -> RoundRecord:
+        """Round 0: the base evaluation, the seeds, the initial SFT if it is on."""
+        record = RoundRecord(round=0, admitted=self.seeds)
+        refused = [reason for reason in self.loop.gate.screen(self.seeds) if reason]
+        if refused:
+            raise RunError(f"{len(refused)} seed problems are refused: {', '.join(sorted(set(refused)))}")
+        self.curriculum.admit(self.seeds)
+        for problem in self.seeds:
+            self.loop.gate.remember(problem)
+        record.scores = self.loop.evaluate(0)
+        if self.config.loop.initial_sft and self.team.solver.learner:
+            template = self.config.agents.solver.template
+            lessons = [
+                Group(
+                    problem_id=problem.id,
+                    prompt=solver_prompt(self.environment, template, problem),
+                    completions=(Completion(text=problem.solution, finish_reason="reference"),),
+                    rewards=(1.0,),
+                )
+                for problem in self.seeds
+                if problem.solution is not None
+            ]
+            with self.clock.part("learn"):
+                record.updates["solver"] = self.team.solver.learn(
+                    lessons,
+                    derive(self.config.seed, "initial_sft"),
+                    objective="sft",
+                    epochs=self.config.loop.initial_sft_epochs,
+                )
+        return record
+
+    def _commit(self, record: RoundRecord) -> None:
+        """Checkpoint, then database, then trackers: the database row is what makes a round whole."""
+        t = record.round
+        self.tracker.phase(t, "commit")
+        versions = {member.name: member.version for member in self.team.members()}
+        root = self._checkpoints()
+        checkpoint.write(
+            root, t, self.team.save,
+            {"versions": versions, "wandb_id": self.store.meta("wandb_id"), "seed": self.config.seed},
+        )  # fmt: skip
+        metrics = record.metrics(self.curriculum)
+        seconds, costs = self.clock.lap()
+        record.write(self.store, metrics, seconds, costs, self.heldout)
+        checkpoint.prune(root, self.config.checkpoint.keep)
+        self.tracker.log_round(
+            RoundReport(
+                round=t,
+                rounds=self.config.rounds,
+                metrics={**metrics, **{f"seconds/{part}": s for part, s in seconds.items()}},
+                problems=record.table(self.curriculum),
+                success_map=record.success_map(self.curriculum),
+                seconds_left=self._seconds_left(t),
+            )
+        )
+
+    def _seconds_left(self, t: int) -> float:
+        """The median of the rounds so far for each round to come."""
+        totals = [row["seconds"]["total"] for row in self.store.rounds() if row["round"] > 0]
+        return statistics.median(totals) * max(0, self.config.rounds - t)
+
+    def _finish(self) -> dict[str, Any]:
+        """The summary, written whole; weights and pool are in the digest."""
+        weights = {member.name: member.weights() for member in self.team.trained()}
+        summary = summarize(self.config, self.store, self.curriculum, digest(weights, self.curriculum))
+        path = self.folder / "summary.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(summary, indent=1) + "\n")
+        temporary.replace(path)
+        name = self.folder.name
+        newest = checkpoint.folder_of(self._checkpoints(), self.store.last_round())
+        self.tracker.log_artifact(f"{name}-memory", "dataset", self.folder / "run.db")
+        self.tracker.log_artifact(f"{name}-checkpoint", "checkpoint", newest)
+        self.tracker.finish(summary)
+        return summary
+
+    def close(self) -> None:
+        self.tracker.close()
+        self.runtime.close()
+
+
+# -- folders, locks, signals ----------------------------------------------------------------------
+
+
+def _seeds(config: Config, environment: environments.Environment) -> list[environments.Problem]:
+    if config.curriculum.seed_file is not None:
+        return read_seeds(Path(config.curriculum.seed_file), environment)
+    reserved = heldout(environment, config.evaluation.per_cell)
+    return sample_seeds(environment, config.curriculum, config.seed, reserved)
+
+
+def _new_folder(config: Config) -> Path:
+    """Makes the run's folder; a name in use is refused, a default one is numbered."""
+    root = Path(config.runs_dir)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if config.name is not None:
+            (root / config.name).mkdir()
+            return root / config.name
+        number = 1
+        while True:
+            name = f"{config.experiment}-seed{config.seed}" + (f"-{number}" if number > 1 else "")
+            try:
+                (root / name).mkdir()
+                return root / name
+            except FileExistsError:
+                number += 1
+    except FileExistsError as error:
+        raise ConfigError(
+            f"the run {root / str(config.name)} exists: write `coevo resume {root / str(config.name)}` "
+            "to go on with it, or another name="
+        ) from error
+    except OSError as error:
+        raise RunError(f"no run can be written to {root}: {error.strerror}") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time works on a run; the lock goes with the process."""
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise RunError(f"another process ({file.read().strip()}) is working on {folder}") from error
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        yield
+
+
+@contextmanager
+def _guarded(folder: Path) -> Iterator[None]:
+    """Turns signals into `Interrupted`, and a full disk into a `RunError`."""
+
+    def interrupt(number: int, _: object) -> None:
+        raise Interrupted(
+            f"stopped by {signal.Signals(number).name}; all finished rounds are safe: "
+            f"coevo resume {folder}"
+        )
+
+    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError, StoreError) as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error)
+        if not full:
+            raise
+        raise RunError(
+            f"no space left for {folder}; all finished rounds are safe: "
+            f"make room, then coevo resume {folder}"
+        ) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

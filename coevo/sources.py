@@ -1,0 +1,78 @@
+"""Which attempts new problems are made from, by the zone of their problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.records import Attempt
+from coevo.config import LoopConfig
+from coevo.curriculum import zone_of
+from environments import Problem
+from environments.base import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A problem, an attempt at it, and in which direction to go from there."""
+
+    problem: Problem
+    attempt: Attempt
+    direction: Direction
+
+
+def attempts_to_refine(
+    problems: Sequence[Problem],
+    rollouts: dict[str, list[Attempt]],
+    config: LoopConfig,
+    count: int,
+    rng: np.random.Generator,
+) -> list[Source]:
+    """`count` sources for the Teacher, in turn over the problems that may be refined.
+
+    Learning: the weakness that a failed attempt shows. Mastered: harder, from a successful
+    attempt. Too hard: set aside, or easier under `too_hard: refine`.
+    """
+    eligible: list[tuple[Problem, list[Attempt], Direction]] = []
+    for problem in problems:
+        attempts = rollouts[problem.id]
+        right = [attempt for attempt in attempts if attempt.verdict.correct]
+        wrong = [attempt for attempt in attempts if not attempt.verdict.correct]
+        zone = zone_of(len(right), len(attempts))
+        if zone == "learning":
+            eligible.append((problem, wrong, "weakness"))
+        elif zone == "mastered" and config.mastered == "harden":
+            eligible.append((problem, right, "harder"))
+        elif zone == "too_hard" and config.too_hard == "refine":
+            eligible.append((problem, wrong, "easier"))
+    return _in_turn(eligible, count, rng)
+
+
+def attempts_to_imitate(
+    problems: Sequence[Problem],
+    rollouts: dict[str, list[Attempt]],
+    config: LoopConfig,
+    rng: np.random.Generator,
+) -> list[Source]:
+    """`proposals` failed attempts for the Generator, in turn over the problems in the learning zone."""
+    eligible: list[tuple[Problem, list[Attempt], Direction]] = []
+    for problem in problems:
+        attempts = rollouts[problem.id]
+        wrong = [attempt for attempt in attempts if not attempt.verdict.correct]
+        if wrong and (len(wrong) < len(attempts) or config.too_hard == "refine"):
+            eligible.append((problem, wrong, "similar"))
+    return _in_turn(eligible, config.proposals, rng)
+
+
+def _in_turn(
+    eligible: list[tuple[Problem, list[Attempt], Direction]], count: int, rng: np.random.Generator
+) -> list[Source]:
+    """Every eligible problem once in random order, then again with another attempt, up to `count`."""
+    sources: list[Source] = []
+    while eligible and len(sources) < count:
+        for i in rng.permutation(len(eligible))[: count - len(sources)]:
+            problem, attempts, direction = eligible[i]
+            sources.append(Source(problem, attempts[rng.integers(len(attempts))], direction))
+    return sources

@@ -1,0 +1,122 @@
+"""The three roles of a run with their learners, each behind a handle of the runtime."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import environments
+from agents.policies import Sampling, make_policy
+from agents.records import Group
+from agents.remote import Handle, Runtime
+from coevo.config import Config, EnvironmentConfig, RoleConfig, SamplingConfig
+
+
+def make_role(role: str, config: RoleConfig, environment: EnvironmentConfig) -> Any:
+    """A Teacher, Solver or Generator with its policy; called inside the worker that holds it."""
+    from agents.roles.generator import Generator
+    from agents.roles.solver import Solver
+    from agents.roles.teacher import Teacher
+
+    domain = environments.make(environment.name, **environment.options)
+    options = {"dtype": config.policy.dtype, "chat": config.policy.chat}
+    options["batch_size"] = config.policy.batch_size  # type: ignore[assignment]
+    policy = make_policy(config.policy.name, domain, config.model, **options)
+    kind: Callable[..., Any] = {"teacher": Teacher, "solver": Solver, "generator": Generator}[role]
+    return kind(domain, policy, to_sampling(config.sampling), config.template)
+
+
+def make_learner(config: RoleConfig) -> Any:
+    """A role's learner; called inside the worker that holds it."""
+    from agents.learners.learner import Learner
+
+    temperature = config.sampling.temperature
+    return Learner(config.model, config.learner, config.policy.chat, temperature)
+
+
+def to_sampling(config: SamplingConfig) -> Sampling:
+    return Sampling(**dataclasses.asdict(config))
+
+
+class Member:
+    """A role's workers, its learner if it has one, and the version of its weights."""
+
+    def __init__(self, name: str, workers: Handle, learner: Handle | None):
+        self.name, self.workers, self.learner = name, workers, learner
+        self.version = 0
+
+    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
+        """The method on all items, spread over the workers."""
+        return self.workers.map(method, items, *shared) if items else []
+
+    def learn(
+        self, groups: Sequence[Group], seed: int, objective: str | None = None, epochs: int | None = None
+    ) -> dict[str, float]:
+        """Updates the weights from groups, and hands them over to the workers."""
+        assert self.learner is not None
+        metrics = self.learner.call("update", list(groups), seed, self.version + 1, objective, epochs)
+        self.version += 1
+        self.hand_over()
+        return metrics
+
+    def hand_over(self) -> None:
+        """Gives the learner's weights to the workers, with their version."""
+        self.workers.load_weights(self.weights(), self.version)
+
+    def weights(self) -> bytes:
+        assert self.learner is not None
+        return self.learner.call("weights")
+
+    def save(self, folder: Path) -> None:
+        if self.learner is not None:
+            self.learner.call("save", folder / self.name)
+
+    def load(self, folder: Path, version: int) -> None:
+        """Takes over a checkpoint's weights and optimizer."""
+        self.version = version
+        if self.learner is not None:
+            self.learner.call("load", folder / self.name, version)
+            self.hand_over()
+
+
+class Team:
+    """Solver, Teacher and, where the loop has one, Generator."""
+
+    def __init__(self, config: Config, runtime: Runtime):
+        self.config = config
+        self.solver = self._member("solver", config.agents.solver, runtime)
+        self.teacher = self._member("teacher", config.agents.teacher, runtime)
+        self.generator: Member | None = None
+        if config.loop.feed != "teacher" or config.loop.train_generator:
+            self.generator = self._member("generator", config.agents.generator, runtime)
+
+    def _member(self, name: str, role: RoleConfig, runtime: Runtime) -> Member:
+        factory = partial(make_role, name, role, self.config.environment)
+        workers = runtime.start(name, factory, workers=role.workers, threads=role.policy.threads)
+        trained = role.learner.objective != "none"
+        if name == "generator" and not self.config.loop.train_generator:
+            trained = False
+        learner = None
+        if trained:
+            threads = role.learner.threads
+            learner = runtime.start(
+                f"{name} learner", partial(make_learner, role), threads=threads, stateful=True
+            )
+        return Member(name, workers, learner)
+
+    def members(self) -> list[Member]:
+        return [m for m in (self.solver, self.teacher, self.generator) if m is not None]
+
+    def trained(self) -> list[Member]:
+        return [member for member in self.members() if member.learner is not None]
+
+    def save(self, folder: Path) -> None:
+        for member in self.trained():
+            member.save(folder)
+
+    def load(self, folder: Path, versions: dict[str, int]) -> None:
+        for member in self.trained():
+            member.load(folder, versions[member.name])

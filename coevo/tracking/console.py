@@ -1,0 +1,261 @@
+"""The run as people watch it: a line a round, a live bar on a terminal, a table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from coevo.tracking.records import RoundReport, RunInfo
+
+WIDE = 80  # columns from which the long headings fit
+LEGEND = (
+    "new: success on this round's new problems; valid: the Generator's problems that are "
+    "sound; held-out: accuracy on problems that no role sees (in parentheses: of an earlier "
+    "round); left: time left"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the line that each round prints; `value` gets the latest of each metric too."""
+
+    narrow: tuple[str, int]  # heading and width below 80 columns
+    wide: tuple[str, int]
+    value: Callable[[RoundReport, Mapping[str, float]], str]
+
+
+class ConsoleTracker:
+    """Prints to `console` (standard output by default); animated only on a terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._seen: dict[str, float] = {}  # latest value of every metric
+        self._progress: Progress | None = None
+        self._example = "PROBLEM"
+
+    def start(self, info: RunInfo) -> None:
+        self._info = info
+        last = f", from round {info.first_round}" if info.first_round > 1 else ""
+        rounds = f"{info.rounds} round{'s' * (info.rounds != 1)}"
+        self._print(Text.assemble(
+            (info.name, "bold"),
+            f": {info.experiment} on {info.environment}, seed {info.seed}, {rounds}{last}",
+        ))  # fmt: skip
+        self._print(Text(f"{info.folder}", style="dim"))
+        self._console.print(Text(LEGEND, style="dim"))
+        self._print(Text(self._row(lambda column, heading: heading), style="bold"))
+        if self._console.is_terminal:
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("round {task.fields[round]}/{task.total}", markup=False),
+                BarColumn(bar_width=None),
+                TextColumn("{task.description}", markup=False),
+                _TimeLeft(),
+                console=self._console,
+                transient=True,
+                expand=True,
+                refresh_per_second=4,
+            )
+            self._task = self._progress.add_task(
+                "starting",
+                total=info.rounds,
+                completed=max(0, info.first_round - 1),
+                round=info.first_round,
+                ends=None,
+            )
+            self._progress.start()
+
+    def phase(self, round: int, phase: str) -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, description=phase, round=round, refresh=True)
+
+    def log_round(self, report: RoundReport) -> None:
+        self._seen |= report.metrics
+        for problem in report.problems:
+            if problem.get("author") == "generator" and problem.get("problem"):
+                self._example = str(problem["problem"])
+        self._print(Text(self._row(lambda column, _: column.value(report, self._seen))))
+        if self._progress is not None:
+            left = report.seconds_left
+            self._progress.update(
+                self._task,
+                completed=report.round,
+                description="",
+                ends=None if left is None else time.monotonic() + left,
+                refresh=True,
+            )
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        self.close()
+        print_summary(self._console, summary, self._info.name, self._info.folder, self._example)
+
+    def log_artifact(self, name: str, kind: str, path: Path) -> None:
+        pass
+
+    def close(self) -> None:
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            progress.stop()
+
+    def _row(self, cell: Callable[[Column, str], str]) -> str:
+        wide = self._console.width >= WIDE
+        cells = []
+        for column in COLUMNS:
+            heading, width = column.wide if wide else column.narrow
+            cells.append(f"{cell(column, heading):>{width}}")
+        return "".join(cells)
+
+    def _print(self, text: Text) -> None:
+        """One line, never wrapped or cut: it may be read by a program or copied."""
+        self._console.print(text, soft_wrap=True)
+
+
+class _TimeLeft(ProgressColumn):
+    """The latest estimate of the time left, counted down between rounds."""
+
+    def render(self, task: Task) -> Text:
+        ends = task.fields["ends"]
+        left = "" if ends is None else f"{clock(max(0.0, ends - time.monotonic()))} left"
+        return Text(left, style="cyan")
+
+
+def clock(seconds: float | None) -> str:
+    """`1:05`, `2:03:00`, or `-` for None."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    return "-" if share is None or share != share else f"{100 * share:.{digits}f}%"
+
+
+def _held_out(report: RoundReport, seen: Mapping[str, float]) -> str:
+    name = next((name for name in seen if name.startswith("heldout/mean@")), None)
+    if name is None:
+        return "-"
+    accuracy = percent(seen[name], 1)
+    return accuracy if name in report.metrics else f"({accuracy})"
+
+
+def _count(name: str) -> Callable[[RoundReport, Mapping[str, float]], str]:
+    return lambda report, seen: f"{report.metrics[name]:.0f}" if name in report.metrics else "-"
+
+
+COLUMNS = (
+    Column(("round", 5), ("round", 6), lambda report, seen: str(report.round)),
+    Column(("pool", 6), ("problems", 10), _count("curriculum/problems")),
+    Column(("mast.", 7), ("mastered", 10), _count("zones/mastered")),
+    Column(("learn", 6), ("learning", 10), _count("zones/learning")),
+    Column(("hard", 6), ("too hard", 10), _count("zones/too_hard")),
+    Column(("new", 7), ("new", 8), lambda report, seen: percent(
+        report.metrics.get("curriculum/new_success"))),
+    Column(("valid", 6), ("valid", 7), lambda report, seen: percent(
+        report.metrics.get("generator/valid_rate"))),
+    Column(("held-out", 9), ("held-out", 10), _held_out),
+    Column(("left", 8), ("left", 9), lambda report, seen: clock(report.seconds_left)),
+)  # fmt: skip
+
+
+def print_summary(
+    console: Console, summary: dict[str, Any], name: str, folder: Path, example: str = "PROBLEM"
+) -> None:
+    """The tables that end a run, from `summary.json`'s content, and what to try next.
+
+    `example` is a problem's id for the suggested `coevo explain`. Parts that the summary
+    lacks are left out.
+    """
+    for benchmark, result in summary.get("benchmarks", {}).items():
+        _show(console, _benchmark_table(benchmark, result))
+    if "generator" in summary:
+        _show(console, _generator_table(summary["generator"]))
+    if "curriculum" in summary:
+        counts = dict(summary["curriculum"])
+        total = counts.pop("problems", sum(counts.values()))
+        if untried := total - sum(counts.values()):
+            counts["untried"] = untried
+        _show(console, _share_table("curriculum", "problems", counts, total))
+    if "seconds" in summary:
+        seconds = dict(summary["seconds"])
+        total = seconds.pop("total", sum(seconds.values()))
+        _show(console, _share_table("time", "seconds", seconds, total, digits=1))
+    lines = [
+        ("\nThe run is in ", str(folder)),
+        ("Next: ", f"coevo eval {name}"),
+        ("      ", f"coevo explain {name} {example}"),
+        ("      ", f"coevo export {name} --what model --to {name}-model"),
+    ]
+    for label, content in lines:  # not wrapped, so that they can be copied
+        console.print(Text.assemble(label, (content, "bold")), soft_wrap=True)
+
+
+def _show(console: Console, table: Table) -> None:
+    console.print(Padding(table, (1, 0, 0, 0), expand=False))
+
+
+def _table(title: str, *headings: str) -> Table:
+    """The first column names the row; the others are numbers under their headings."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(title, min_width=16)
+    for heading in headings:
+        table.add_column(heading, justify="right", min_width=8, no_wrap=True)
+    return table
+
+
+def _benchmark_table(benchmark: str, result: dict[str, Any]) -> Table:
+    table = _table(benchmark, "base", "final", "change, points")
+    low, high = result.get("delta_ci95", (None, None))
+    interval = "" if low is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    base, final = result["base"], result["final"]
+    change = f"{100 * result.get('delta', final - base):+.1f}{interval}"
+    table.add_row(
+        result.get("metric", "accuracy"), percent(base, 1), percent(final, 1), change, style="bold"
+    )
+    rows = {key: (pair["base"], pair["final"]) for key, pair in result.items() if "@" in key}
+    rows |= {
+        f"level {key}" if str(key).isdigit() else str(key): tuple(pair)
+        for key, pair in result.get("by_level", {}).items()
+    }
+    for label, (base, final) in rows.items():
+        change = f"{100 * (final - base):+.1f}{' ' * len(interval)}"  # aligned with the first row
+        table.add_row(label, percent(base, 1), percent(final, 1), change)
+    if interval:
+        table.caption = "in brackets: 95 % interval of the change"
+        table.caption_justify = "left"
+    return table
+
+
+def _generator_table(generator: dict[str, Any]) -> Table:
+    table = _table("generator", "first", "last")
+    for key, label, show in (
+        ("valid_rate", "valid rate", percent),
+        ("mean_utility", "mean utility", lambda value: "-" if value is None else f"{value:.2f}"),
+    ):
+        if key in generator:
+            first, last = generator[key]
+            table.add_row(label, show(first), show(last))
+    if "proposals" in generator:
+        table.add_row("proposals", "", f"{generator['proposals']}")
+    return table
+
+
+def _share_table(
+    title: str, heading: str, parts: dict[str, float], total: float, digits: int = 0
+) -> Table:
+    table = _table(title, heading, "share")
+    for part, amount in parts.items():
+        share = percent(amount / total) if total else "-"
+        table.add_row(part.replace("_", " "), f"{amount:.{digits}f}", share)
+    table.add_row("total", f"{total:.{digits}f}", "", style="bold")
+    return table

@@ -1,0 +1,202 @@
+"""Pretrains the tiny model: a character-level Llama of 0.9 M parameters, from scratch.
+
+    python scripts/pretrain_tiny.py --to agents/models/tiny
+
+Its corpus is worked solutions in which a stated share of the steps is wrong, as on the web,
+at rates that differ by family and grow along the solution (`WRONG_STEP`, `GROWTH`), and new
+problems written from failed attempts, a stated share of them malformed (`MALFORMED`). So the
+base model has weaknesses that a Teacher can find and a habit that feedback can mend. Nothing of
+the held-out benchmark is in the corpus. The same seed on the same machine gives the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+import environments
+from environments.arithmetic import LARGEST_VALUE, Expression, Parser, parse
+from environments.benchmark import heldout
+
+ALPHABET = "0123456789+-*()=;#?|>:SG"
+WRONG_STEP = {
+    "sums": 0.06,
+    "differences": 0.10,
+    "products": 0.14,
+    "mixed": 0.14,
+    "bracketed": 0.18,
+}
+GROWTH = 0.10  # each further step is wrong this much more often, relative to the first
+MALFORMED = 0.35
+SHARE_PROPOSALS = 0.25
+HELDOUT_PER_CELL = 32
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a character; loads with `AutoTokenizer`."""
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", "<unk>", *ALPHABET])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+class CarelessParser(Parser):
+    """Evaluates like `Parser`, but slips at a rate that grows with every step, and carries on."""
+
+    def __init__(self, expression: Expression, rng: np.random.Generator):
+        super().__init__(expression.tokens)
+        self.rng, self.rate = rng, WRONG_STEP[expression.family]
+
+    def operate(self, left: int, operator: str, right: int) -> int:
+        result = super().operate(left, operator, right)
+        if self.rng.random() < self.rate * (1 + GROWTH * (len(self.steps) - 1)):
+            slips = [result + d for d in (-1, 1, -2, 2, -10, 10, 9, -9, 20, -20, 100)]
+            slips = [slip for slip in slips if 0 <= slip <= LARGEST_VALUE]
+            result = slips[self.rng.integers(len(slips))]
+            self.steps[-1] = type(self.steps[-1])(left, operator, right, result)
+        return result
+
+
+def careless_solution(expression: Expression, rng: np.random.Generator) -> str:
+    """A worked solution with slips; a slip that would leave the number range is drawn again."""
+    while True:
+        parser = CarelessParser(expression, rng)
+        try:
+            value = parser.sum()
+        except Exception as error:
+            if not hasattr(error, "reason"):
+                raise
+            continue
+        return Expression(expression.tokens, tuple(parser.steps), value).solution
+
+
+def malform(statement: str, rng: np.random.Generator) -> str:
+    """The statement after small random edits, until it no longer parses."""
+    text = statement
+    while not text or isinstance(parse(text), Expression):
+        at = int(rng.integers(len(text) + 1))
+        extra = str(rng.choice(list("0+-*()99")))
+        text = (text[:at] + text[at + 1 :]) if rng.random() < 0.5 else text[:at] + extra + text[at:]
+    return text
+
+
+class Corpus:
+    """An endless stream of (prompt, completion) texts."""
+
+    def __init__(self, seed: int):
+        self.environment = environments.make("arithmetic")
+        self.rng = np.random.default_rng(seed)
+        self.cells = self.environment.cells()
+        reserved = heldout(self.environment, HELDOUT_PER_CELL)
+        self.reserved = {self.environment.signature(problem) for problem in reserved}
+
+    def problem(self) -> environments.Problem:
+        while True:
+            family, level = self.cells[self.rng.integers(len(self.cells))]
+            problem = self.environment.sample(self.rng, {"level": level}, family)
+            if self.environment.signature(problem) not in self.reserved:
+                return problem
+
+    def example(self) -> tuple[str, str]:
+        problem = self.problem()
+        attempt = careless_solution(parse(problem.statement), self.rng)
+        if self.rng.random() >= SHARE_PROPOSALS:
+            return f"S:{self.environment.prompt(problem)}", attempt
+        correct = self.environment.verify(problem, attempt).correct
+        direction = "harder" if correct else str(self.rng.choice(["similar", "weakness", "easier"]))
+        new = self.environment.vary(problem, self.rng, direction)
+        while self.environment.signature(new) in self.reserved:
+            new = self.environment.vary(problem, self.rng, direction)
+        text = new.statement
+        if self.rng.random() < MALFORMED:
+            text = malform(text, self.rng)
+        return f"G:{problem.statement}|{attempt}>", text
+
+
+def batches(corpus: Corpus, tokenizer, size: int, pool: int = 16):
+    """Padded batches of similar lengths: `ids` and `labels`, both (size, longest)."""
+    ids_of = tokenizer.get_vocab()
+    while True:
+        examples = [corpus.example() for _ in range(size * pool)]
+        rows = [
+            ([ids_of[c] for c in prompt], [ids_of[c] for c in text] + [tokenizer.eos_token_id])
+            for prompt, text in examples
+        ]
+        rows.sort(key=lambda row: len(row[0]) + len(row[1]))
+        for start in corpus.rng.permutation(pool) * size:
+            chunk = rows[start : start + size]
+            longest = max(len(a) + len(b) for a, b in chunk)
+            ids = torch.full((size, longest), tokenizer.pad_token_id)
+            labels = torch.full((size, longest), -100)
+            for row, (prompt, text) in enumerate(chunk):
+                ids[row, : len(prompt) + len(text)] = torch.tensor(prompt + text)
+                labels[row, len(prompt) : len(prompt) + len(text)] = torch.tensor(text)
+            yield ids, labels
+
+
+def pretrain(steps: int, batch_size: int, peak_lr: float, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    torch.manual_seed(seed)
+    tokenizer = make_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        tie_word_embeddings=False,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    model = LlamaForCausalLM(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01)
+    stream = batches(Corpus(seed), tokenizer, batch_size)
+    started, tokens = time.time(), 0
+    for step in range(steps):
+        warm = min(1.0, (step + 1) / 100)
+        optimizer.param_groups[0]["lr"] = peak_lr * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        ids, labels = next(stream)
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        tokens += ids.numel()
+        if step % 100 == 0 or step == steps - 1:
+            rate = tokens / (time.time() - started)
+            print(f"step {step:5d}  loss {loss.item():.4f}  {rate:,.0f} tokens/s", flush=True)
+    return model.eval(), tokenizer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--to", type=Path, required=True, help="folder to write")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    model, tokenizer = pretrain(arguments.steps, arguments.batch_size, arguments.lr, arguments.seed)
+    model.save_pretrained(arguments.to)
+    tokenizer.save_pretrained(arguments.to)
+    settings = {k: str(v) for k, v in vars(arguments).items() if k != "to"}
+    print(json.dumps({"parameters": model.num_parameters(), **settings}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,435 @@
+"""Trackers: what ends up on disk, on the console and in W&B's offline folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+from rich.console import Console
+
+from coevo.config import TrackerConfig, WandbConfig
+from coevo.tracking import RoundReport, RunInfo, Trackers, make_tracker
+from coevo.tracking.console import ConsoleTracker, clock
+from coevo.tracking.jsonl import JsonlTracker
+from coevo.tracking.wandb import hide_secrets, success_rows, zone_shares
+
+SUMMARY: dict[str, Any] = {
+    "schema": 1,
+    "name": "trial",
+    "seconds": {"total": 120.0, "rollout": 60.0, "verify": 6.0, "learn": 48.0, "other": 6.0},
+    "benchmarks": {
+        "heldout": {
+            "metric": "mean@8",
+            "base": 0.412,
+            "final": 0.551,
+            "delta": 0.139,
+            "delta_ci95": [0.108, 0.171],
+            "pass@8": {"base": 0.78, "final": 0.80},
+            "maj@8": {"base": 0.5, "final": 0.6},
+            "by_level": {"2": [0.7, 0.79], "8": [0.1, 0.09]},
+        }
+    },
+    "curriculum": {"problems": 868, "mastered": 217, "learning": 404, "too_hard": 217},
+    "generator": {"proposals": 576, "valid_rate": [0.62, 0.94], "mean_utility": [0.41, 0.63]},
+}
+
+
+def info(folder: Path, **changes: Any) -> RunInfo:
+    values: dict[str, Any] = {
+        "name": "trial",
+        "folder": folder,
+        "seed": 3,
+        "experiment": "default",
+        "rounds": 12,
+        "first_round": 1,
+        "config": {"seed": 3},
+        "wandb_id": "abcd1234",
+        "environment": "arithmetic",
+        "families": ("sums", "products"),
+        "levels": (2, 3),
+    }
+    return RunInfo(**(values | changes))
+
+
+def problem(name: str, success: float | None = 0.5) -> dict[str, Any]:
+    return {
+        "problem": name,
+        "statement": "7+5",
+        "parent": None,
+        "author": "generator",
+        "family": "sums",
+        "level": 2,
+        "zone": "learning",
+        "success": success,
+        "utility": 1.0,
+    }
+
+
+def report(round: int, **changes: Any) -> RoundReport:
+    values: dict[str, Any] = {
+        "round": round,
+        "rounds": 12,
+        "metrics": {
+            "curriculum/new_success": 0.426,
+            "generator/valid_rate": 0.63,
+            "curriculum/problems": 164.0,
+            "zones/mastered": 12.0,
+            "zones/learning": 60.0,
+            "zones/too_hard": 8.0,
+        },
+        "seconds_left": 107.0,
+    }
+    return RoundReport(**(values | changes))
+
+
+# metrics.jsonl
+
+
+def test_a_line_a_round_is_on_disk_at_once(tmp_path: Path) -> None:
+    tracker = JsonlTracker(tmp_path)
+    tracker.start(info(tmp_path))
+    tracker.log_round(report(1, metrics={"solver/success": 0.5, "solver/loss": float("nan")}))
+    assert json.loads(tracker.path.read_text()) == {
+        "round": 1,
+        "solver/success": 0.5,
+        "solver/loss": None,
+    }
+    tracker.close()
+    tracker.close()
+
+
+def test_a_resumed_run_replaces_the_rounds_it_repeats(tmp_path: Path) -> None:
+    first = JsonlTracker(tmp_path)
+    first.start(info(tmp_path))
+    for round in (1, 2, 3):
+        first.log_round(report(round, metrics={"x": float(round)}))
+    first.close()
+    before = first.path.read_text().splitlines()
+
+    second = JsonlTracker(tmp_path)
+    second.start(info(tmp_path, first_round=3))
+    assert second.path.read_text().splitlines() == before[:2]
+    second.log_round(report(3, metrics={"x": 30.0}))
+    second.close()
+    assert second.path.read_text().splitlines() == [*before[:2], '{"round": 3, "x": 30.0}']
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_half_written_last_line_goes_on_resume(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"round": 1, "x": 1.0}\n{"round": 2, "x"')
+    tracker = JsonlTracker(tmp_path)
+    tracker.start(info(tmp_path, first_round=3))
+    tracker.log_round(report(3, metrics={"x": 3.0}))
+    tracker.close()
+    assert path.read_text() == '{"round": 1, "x": 1.0}\n{"round": 3, "x": 3.0}\n'
+
+
+def test_a_whole_last_line_without_its_newline_is_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"round": 1, "x": 1.0}')
+    tracker = JsonlTracker(tmp_path)
+    tracker.start(info(tmp_path, first_round=2))
+    tracker.log_round(report(2, metrics={"x": 2.0}))
+    tracker.close()
+    assert path.read_text() == '{"round": 1, "x": 1.0}\n{"round": 2, "x": 2.0}\n'
+
+
+def test_a_full_disk_ends_the_run(tmp_path: Path) -> None:
+    tracker = make_tracker(
+        TrackerConfig(console=False, wandb=WandbConfig(mode="disabled")), tmp_path
+    )
+    tracker.start(info(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            tracker.log_round(report(1))
+        tracker.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+# console
+
+
+def shown(width: int, terminal: bool, act: Callable[[ConsoleTracker], None]) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=terminal, highlight=False)
+    tracker = ConsoleTracker(console)
+    tracker.start(info(Path("runs/trial")))
+    act(tracker)
+    tracker.close()
+    tracker.close()
+    return stream.getvalue()
+
+
+def two_rounds(tracker: ConsoleTracker) -> None:
+    tracker.phase(1, "rollout")
+    tracker.log_round(report(1, metrics=report(1).metrics | {"heldout/mean@8": 0.41}))
+    tracker.log_round(report(2, seconds_left=None, problems=[problem("deadbeef01234567")]))
+
+
+def test_plain_lines_at_60_columns() -> None:
+    lines = shown(60, False, two_rounds).splitlines()
+    assert lines[0] == "trial: default on arithmetic, seed 3, 12 rounds"
+    assert lines[-3:] == [
+        "round  pool  mast. learn  hard    new valid held-out    left",
+        "    1   164     12    60     8    43%   63%    41.0%    1:47",
+        "    2   164     12    60     8    43%   63%  (41.0%)       -",
+    ]
+    assert max(map(len, lines)) <= 60
+
+
+def test_plain_lines_at_80_columns() -> None:
+    lines = shown(80, False, two_rounds).splitlines()
+    assert lines[-3:] == [
+        " round  problems  mastered  learning  too hard     new  valid  held-out     left",
+        "     1       164        12        60         8     43%    63%     41.0%     1:47",
+        "     2       164        12        60         8     43%    63%   (41.0%)        -",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_metrics_that_a_round_lacks_are_dashes() -> None:
+    lines = shown(60, False, lambda tracker: tracker.log_round(report(1, metrics={}))).splitlines()
+    assert lines[-1].split() == ["1", "-", "-", "-", "-", "-", "-", "-", "1:47"]
+
+
+def test_a_terminal_shows_the_phase_and_gets_its_cursor_back() -> None:
+    text = shown(60, True, two_rounds)
+    assert "rollout" in text and "round 1/12" in text and re.search(r"1:4[67] left", text)
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # shown after hidden
+    bars = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", part) for part in re.split(r"[\r\n]", text)]
+    assert max(map(len, bars)) <= 60
+    assert "\x1b" not in shown(60, False, two_rounds)
+
+
+def test_the_final_table_at_60_columns() -> None:
+    def act(tracker: ConsoleTracker) -> None:
+        two_rounds(tracker)
+        tracker.finish(SUMMARY)
+
+    lines = [line.rstrip() for line in shown(60, False, act).splitlines()]
+    words = [line.split() for line in lines]
+    for row in (
+        "heldout base final change, points",
+        "mean@8 41.2% 55.1% +13.9 [+10.8, +17.1]",
+        "pass@8 78.0% 80.0% +2.0",
+        "maj@8 50.0% 60.0% +10.0",
+        "level 2 70.0% 79.0% +9.0",
+        "level 8 10.0% 9.0% -1.0",
+        "valid rate 62% 94%",
+        "mean utility 0.41 0.63",
+        "mastered 217 25%",
+        "too hard 217 25%",
+        "untried 30 3%",
+        "rollout 60.0 50%",
+        "total 120.0",
+    ):
+        assert row.split() in words
+    assert lines[-4:] == [
+        "The run is in runs/trial",
+        "Next: coevo eval trial",
+        "      coevo explain trial deadbeef01234567",
+        "      coevo export trial --what model --to trial-model",
+    ]
+    assert max(map(len, lines)) <= 60
+
+
+def test_the_final_table_does_without_what_is_missing() -> None:
+    text = shown(60, False, lambda tracker: tracker.finish({"schema": 1}))
+    assert "coevo explain trial PROBLEM" in text
+
+
+def test_clock() -> None:
+    assert [clock(s) for s in (None, 0, 65.4, 3600 * 2 + 180)] == ["-", "0:00", "1:05", "2:03:00"]
+
+
+# several trackers
+
+
+class Broken:
+    """A tracker that fails in `log_round`, and counts what it is still asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def start(self, info: RunInfo) -> None:
+        self.calls.append("start")
+
+    def phase(self, round: int, phase: str) -> None:
+        self.calls.append("phase")
+
+    def log_round(self, report: RoundReport) -> None:
+        self.calls.append("log_round")
+        raise ValueError("no\nroom")
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        self.calls.append("finish")
+
+    def log_artifact(self, name: str, kind: str, path: Path) -> None:
+        self.calls.append("log_artifact")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_a_failing_optional_tracker_is_reported_once_and_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Broken()
+    trackers = Trackers([JsonlTracker(tmp_path)], {"W&B": broken})
+    trackers.start(info(tmp_path))
+    trackers.log_round(report(1))
+    trackers.log_round(report(2))
+    trackers.finish(SUMMARY)
+    trackers.close()
+    assert broken.calls == ["start", "log_round", "close"]
+    assert capsys.readouterr().err == (
+        "warning: W&B failed and is off for the rest of this run (ValueError: no room); "
+        "metrics.jsonl goes on\n"
+    )
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_failing_required_tracker_raises_and_the_others_are_closed(tmp_path: Path) -> None:
+    broken, other = Broken(), Broken()
+    trackers = Trackers([broken], {"other": other})
+    with pytest.raises(ValueError, match="room"):
+        trackers.log_round(report(1))
+    trackers.close()
+    assert broken.calls == ["log_round", "close"]
+    assert other.calls == ["close"]
+
+
+# W&B
+
+
+@pytest.fixture
+def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No key, no server, a home of its own; returns the run folder."""
+    for name in [name for name in os.environ if name.startswith("WANDB")]:
+        if name != "WANDB_SERVICE":  # how W&B finds the service it has started in this process
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    (tmp_path / "home").mkdir()
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    return folder
+
+
+def table(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The logged increments of a table, oldest first."""
+    parts = sorted(
+        folder.glob(f"wandb/offline-run-*/files/media/table/{name}_*.table.json"),
+        key=lambda path: path.stat().st_mtime_ns,
+    )
+    return [json.loads(path.read_text()) for path in parts]
+
+
+def offline_run(folder: Path, rounds: range) -> None:
+    tracker = make_tracker(TrackerConfig(console=False), folder)
+    config = {"seed": 3, "project_note": "kept-in-config", "api_key": "sk-very-secret"}
+    tracker.start(info(folder, first_round=rounds[0], config=config))
+    for round in rounds:
+        tracker.phase(round, "rollout")
+        tracker.log_round(
+            report(
+                round,
+                problems=[problem(f"{round}-a", success=None), problem(f"{round}-b")],
+                success_map={("sums", 2): (0.75, 8), ("products", 3): (0.5, 8)},
+            )
+        )
+    tracker.log_artifact("trial check point", "checkpoint", folder / "checkpoint")
+    tracker.finish(SUMMARY)
+    tracker.close()
+    tracker.close()
+
+
+def test_wandb_offline_without_key_or_network(
+    no_account: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = no_account
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "weights").write_bytes(b"weights of the model")
+    offline_run(folder, range(1, 3))
+    wandb.teardown()  # as at the end of a process: waits until all is on disk
+
+    (log,) = folder.glob("wandb/offline-run-*-abcd1234/run-abcd1234.wandb")
+    content = log.read_bytes()
+    for logged in (b"kept-in-config", b"generator/valid_rate", b"zones/mastered_share",
+                   b"trial-check-point", b"delta_ci95"):  # fmt: skip
+        assert logged in content
+    assert b"sk-very-secret" not in content
+    first, second = table(folder, "curriculum/table")
+    assert first["columns"] == [
+        "round", "problem", "statement", "parent", "author", "family", "level", "zone",
+        "success", "utility",
+    ]  # fmt: skip
+    assert [row[:2] for row in first["data"]] == [[1, "1-a"], [1, "1-b"]]
+    assert [row[:2] for row in second["data"]] == [[2, "2-a"], [2, "2-b"]]  # only what is new
+    assert table(folder, "solver/success_map")[0] == {
+        "columns": ["family", "level 2", "level 3"],
+        "data": [["sums", 0.75, None], ["products", None, 0.5]],
+    }
+    staged = [path.read_bytes() for path in folder.glob("wandb/data/artifacts/staging/*")]
+    assert b"weights of the model" in staged  # beside the run, not in the home directory
+    assert not (folder.parent / "home" / ".local").exists()
+
+    offline_run(folder, range(2, 4))  # resumed: the same W&B run
+    logs = [path.name for path in folder.glob("wandb/offline-run-*/*.wandb")]
+    assert logs == ["run-abcd1234.wandb"] * 2
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+
+
+def test_wandb_online_without_key_warns_once_and_the_run_goes_on(
+    no_account: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = no_account
+    config = TrackerConfig(console=False, wandb=WandbConfig(mode="online"))
+    tracker = make_tracker(config, folder)
+    tracker.start(info(folder))
+    tracker.log_round(report(1))
+    tracker.log_round(report(2))
+    tracker.close()
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: W&B failed and is off for the rest of this run (UsageError")
+    assert "wandb login" in warning and warning.count("\n") == 1
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_secrets_are_hidden() -> None:
+    config = {
+        "max_tokens": 128,
+        "api_key_env": "OPENAI_API_KEY",
+        "teacher": {"api_key": "sk-1", "urls": ["http://me:hunter2hunter2@host"], "token": ""},
+    }
+    assert hide_secrets(config, {"PROXY_PASSWORD": "hunter2hunter2", "X_TOKEN": "0"}) == {
+        "max_tokens": 128,
+        "api_key_env": "OPENAI_API_KEY",
+        "teacher": {"api_key": "<hidden>", "urls": ["<hidden>"], "token": ""},
+    }
+
+
+def test_zone_shares_and_success_rows() -> None:
+    shares = zone_shares(report(1))
+    assert shares == {
+        "zones/mastered_share": 0.15,
+        "zones/learning_share": 0.75,
+        "zones/too_hard_share": 0.1,
+    }
+    assert zone_shares(report(1, metrics={})) == {}
+    some = report(1, success_map={("sums", 3): (0.25, 4)})
+    assert success_rows(some, ("sums",), (2, 3)) == [["sums", None, 0.25]]
