@@ -35,7 +35,12 @@ class Handle(Protocol):
 
 class Runtime(Protocol):
     def start(
-        self, name: str, factory: Factory, workers: int = 1, threads: int = 1, stateful: bool = False
+        self,
+        name: str,
+        factory: Factory,
+        workers: int = 1,
+        threads: int = 1,
+        stateful: bool = False,
     ) -> Handle:
         """Builds `factory()` in each worker; a stateful one (a learner) is never restarted."""
         ...
@@ -88,7 +93,12 @@ class InlineRuntime:
     """Everything in this process, one call after the other: for debugging and for tests."""
 
     def start(
-        self, name: str, factory: Factory, workers: int = 1, threads: int = 1, stateful: bool = False
+        self,
+        name: str,
+        factory: Factory,
+        workers: int = 1,
+        threads: int = 1,
+        stateful: bool = False,
     ) -> InlineHandle:
         return InlineHandle(factory, workers, threads)
 
@@ -181,7 +191,12 @@ class RayRuntime:
         self.handles: list[RayHandle] = []
 
     def start(
-        self, name: str, factory: Factory, workers: int = 1, threads: int = 1, stateful: bool = False
+        self,
+        name: str,
+        factory: Factory,
+        workers: int = 1,
+        threads: int = 1,
+        stateful: bool = False,
     ) -> RayHandle:
         restarts = 0 if stateful else self.restarts
         actor = self.ray.remote(Worker).options(num_cpus=0, max_restarts=restarts)

@@ -30,8 +30,10 @@ def admit(
     open_ = [p for p in proposals if p.status == "proposed"]
     by_author = {a: [p for p in open_ if p.author == a] for a in ("generator", "teacher")}
     count = {"generator": min(round(share * quota), len(by_author["generator"]))}
-    count["teacher"] = min(quota - count["generator"], len(by_author["teacher"])) if share < 1 else 0
-    if 0 < share:
+    count["teacher"] = (
+        min(quota - count["generator"], len(by_author["teacher"])) if share < 1 else 0
+    )
+    if share > 0:
         count["generator"] = min(quota - count["teacher"], len(by_author["generator"]))
     chosen = {id(p) for author, own in by_author.items() for p in own[: count[author]]}
     decided, admitted = [], []

@@ -79,13 +79,17 @@ def _folder(run: str) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="coevo", description="Self-improving loops of language-model agents.")
+    parser = argparse.ArgumentParser(
+        prog="coevo", description="Self-improving loops of language-model agents."
+    )
     parser.add_argument("--version", action="version", version=f"coevo {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="run a loop: coevo run [overrides]")
     run.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra's grammar")
-    run.add_argument("-m", "--multirun", action="store_true", help="one run for each value: seed=0,1,2")
+    run.add_argument(
+        "-m", "--multirun", action="store_true", help="one run for each value: seed=0,1,2"
+    )
     run.add_argument("--cfg", choices=["job"], help="print the configuration and stop")
     run.set_defaults(command=_run)
 

@@ -51,7 +51,9 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     if found := re.search(r"Could not find '([\w@./-]+)/([\w.-]+)'", message):
         group, choice = found.group(1), found.group(2)
         options = group_options(group)
-        return f"{group}={choice} does not exist{nearest(choice, options)}; {group} is one of {', '.join(options)}"
+        known = ", ".join(options)
+        hint = nearest(choice, options)
+        return f"{group}={choice} does not exist{hint}; {group} is one of {known}"
     if found := re.search(r"Could not override '([\w@./-]+)'", message):
         key = found.group(1)
         known = sorted({*all_keys(), *groups()})

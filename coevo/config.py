@@ -215,7 +215,9 @@ def validate(config: Config) -> None:
         elif bounds := entry.metadata.get("range"):
             low, high = bounds
             if not low <= value <= high:  # also refuses nan
-                raise ConfigError(f"{path}={value} is out of range: write a value from {low} to {high}")
+                raise ConfigError(
+                    f"{path}={value} is out of range: write a value from {low} to {high}"
+                )
     _validate_relations(config)
 
 
@@ -256,7 +258,9 @@ def _validate_relations(config: Config) -> None:
                 f"write learner@agents.{role}.learner=none, or give it policy hf"
             )
         if block.policy.name != "rules" and not block.model:
-            raise ConfigError(f"agents.{role}.model is empty; write tiny, smollm2 or a model folder")
+            raise ConfigError(
+                f"agents.{role}.model is empty; write tiny, smollm2 or a model folder"
+            )
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")

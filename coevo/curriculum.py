@@ -88,7 +88,11 @@ class Curriculum:
         retried = _choose(rng, backlog, round(self.batch_size * self.config.backlog_share))
         share = self.config.replay_share > 0
         replayed = _choose(rng, others, (self.batch_size - len(new) - len(retried)) * share)
-        kinds: list[tuple[list[str], Kind]] = [(new, "new"), (retried, "backlog"), (replayed, "replay")]
+        kinds: list[tuple[list[str], Kind]] = [
+            (new, "new"),
+            (retried, "backlog"),
+            (replayed, "replay"),
+        ]
         return [(self.problems[i], kind) for ids, kind in kinds for i in ids]
 
     def zone_counts(self) -> dict[str, int]:

@@ -105,10 +105,15 @@ def difference(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
         "delta": delta,
         "delta_ci95": bounds,
         **{
-            f"{name}@{k}": {"base": before[f"{name}@{k}"]["value"], "final": after[f"{name}@{k}"]["value"]}
+            f"{name}@{k}": {
+                "base": before[f"{name}@{k}"]["value"],
+                "final": after[f"{name}@{k}"]["value"],
+            }
             for name in ("pass", "maj")
         },
         "by_level": {n: [before["by_level"][n], after["by_level"][n]] for n in before["by_level"]},
-        "by_family": {n: [before["by_family"][n], after["by_family"][n]] for n in before["by_family"]},
+        "by_family": {
+            n: [before["by_family"][n], after["by_family"][n]] for n in before["by_family"]
+        },
         "problems": len(base),
     }

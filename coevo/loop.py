@@ -83,7 +83,9 @@ class Loop:
         self.curriculum.admit(record.admitted)
         for problem in record.admitted:
             self.gate.remember(problem)
-        self.place({p.id: record.probes[p.id] for p in record.admitted if p.id in record.probes}, record)
+        self.place(
+            {p.id: record.probes[p.id] for p in record.admitted if p.id in record.probes}, record
+        )
         return record
 
     # -- the steps ------------------------------------------------------------------------------
@@ -159,7 +161,12 @@ class Loop:
         self.tracker.phase(t, "refine")
         with self.clock.part("verify"):
             items = [
-                (s.problem, s.attempt.completion.text, s.direction, derive(self.config.seed, "refine", t, i))
+                (
+                    s.problem,
+                    s.attempt.completion.text,
+                    s.direction,
+                    derive(self.config.seed, "refine", t, i),
+                )
                 for i, s in enumerate(sources)
             ]
             written = self.team.teacher.map("refine", items)
@@ -216,7 +223,9 @@ class Loop:
         """The quality gate: form, an answer that the Teacher reproduces, no duplicate, no leak."""
         formed = [p for p in proposals if not isinstance(p.result, Malformed)]
         with self.clock.part("verify"):
-            items = [(p.result, derive(self.config.seed, "solve", t, p.author, p.index)) for p in formed]
+            items = [
+                (p.result, derive(self.config.seed, "solve", t, p.author, p.index)) for p in formed
+            ]
             solved = dict(zip(map(id, formed), self.team.teacher.map("solve", items), strict=True))
         screened = []
         for proposal in proposals:
@@ -258,7 +267,10 @@ class Loop:
         success = {i: sum(a.verdict.correct for a in g) / len(g) for i, g in probes.items()}
         hopeless = [problem for i, problem in candidates.items() if success[i] == 0]
         with self.clock.part("verify"):
-            items = [(problem, derive(self.config.seed, "re-solve", t, problem.id)) for problem in hopeless]
+            items = [
+                (problem, derive(self.config.seed, "re-solve", t, problem.id))
+                for problem in hopeless
+            ]
             again = self.team.teacher.map("solve", items)
         dropped = {p.id for p, solved in zip(hopeless, again, strict=True) if solved is None}
         utility = UTILITIES[self.config.utility.name]
@@ -306,7 +318,9 @@ class Loop:
         with self.clock.part("evaluate"):
             items = [(problem, derive(0, "heldout", problem.id)) for problem in self.heldout]
             drawn = self.team.solver.map("attempt", items, k, sampling)
-            flat = [(p, c.text) for p, group in zip(self.heldout, drawn, strict=True) for c in group]
+            flat = [
+                (p, c.text) for p, group in zip(self.heldout, drawn, strict=True) for c in group
+            ]
             verdicts = self.team.teacher.map("verify", flat)
         self.clock.cost("solver", "evaluate", [c for group in drawn for c in group], 0.0)
         scores = []

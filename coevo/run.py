@@ -77,13 +77,13 @@ def resume(
     config.name, config.runs_dir = folder.name, str(folder.parent)
     changes = changed_fields(saved, compose.to_plain(config))
     free = ("rounds:", "runtime.", "tracker.", "name:", "runs_dir:", "checkpoint.")
-    if refused := [change for change in changes if not change.startswith(free)]:
-        if not allow_changes:
-            raise ConfigError(
-                "the configuration differs from that of the run: "
-                + "; ".join(refused)
-                + " (write --allow-changes to resume all the same)"
-            )
+    refused = [change for change in changes if not change.startswith(free)]
+    if refused and not allow_changes:
+        raise ConfigError(
+            "the configuration differs from that of the run: "
+            + "; ".join(refused)
+            + " (write --allow-changes to resume all the same)"
+        )
     with _locked(folder), _guarded(folder):
         store = Store(folder / "run.db")
         compose.save(config, folder / "config.yaml")
@@ -101,7 +101,9 @@ def _drive(
             return session.run()
         except WorkerLost as error:
             if attempt == config.runtime.restarts:
-                raise RunError(f"{error}; coevo resume {folder} goes on from the last round") from error
+                raise RunError(
+                    f"{error}; coevo resume {folder} goes on from the last round"
+                ) from error
             print(f"{error}; going on from the last checkpoint", flush=True)
         finally:
             session.close()
@@ -128,7 +130,9 @@ class Session:
         config, first = self.config, self._rewind() + 1
         last = max(config.rounds, first - 1)
         self.tracker.start(self._info(first))
-        self.runtime = make_runtime(config.runtime.kind, config.runtime.address, config.runtime.restarts)
+        self.runtime = make_runtime(
+            config.runtime.kind, config.runtime.address, config.runtime.restarts
+        )
         self.team = Team(config, self.runtime)
         self.curriculum = self._curriculum()
         self.loop = Loop(
@@ -199,7 +203,9 @@ class Session:
         record = RoundRecord(round=0, admitted=self.seeds)
         refused = [reason for reason in self.loop.gate.screen(self.seeds) if reason]
         if refused:
-            raise RunError(f"{len(refused)} seed problems are refused: {', '.join(sorted(set(refused)))}")
+            raise RunError(
+                f"{len(refused)} seed problems are refused: {', '.join(sorted(set(refused)))}"
+            )
         self.curriculum.admit(self.seeds)
         for problem in self.seeds:
             self.loop.gate.remember(problem)
@@ -258,7 +264,9 @@ class Session:
     def _finish(self) -> dict[str, Any]:
         """The summary, written whole; weights and pool are in the digest."""
         weights = {member.name: member.weights() for member in self.team.trained()}
-        summary = summarize(self.config, self.store, self.curriculum, digest(weights, self.curriculum))
+        summary = summarize(
+            self.config, self.store, self.curriculum, digest(weights, self.curriculum)
+        )
         path = self.folder / "summary.json"
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(summary, indent=1) + "\n")
@@ -318,7 +326,9 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.seek(0)
-            raise RunError(f"another process ({file.read().strip()}) is working on {folder}") from error
+            raise RunError(
+                f"another process ({file.read().strip()}) is working on {folder}"
+            ) from error
         file.truncate(0)
         file.write(f"pid {os.getpid()}")
         file.flush()

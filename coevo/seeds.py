@@ -72,7 +72,9 @@ def _read_seed(line: str, environment: Environment, where: str) -> Problem:
     except ValueError as error:
         raise ConfigError(f"{where} is not JSON ({error})") from error
     if not isinstance(row, dict) or not isinstance(row.get("statement"), str):
-        raise ConfigError(f'{where}: expected an object with a text "statement", found {line[:60]!r}')
+        raise ConfigError(
+            f'{where}: expected an object with a text "statement", found {line[:60]!r}'
+        )
     problem = environment.parse_problem(row["statement"])
     if isinstance(problem, Malformed):
         raise ConfigError(

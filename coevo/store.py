@@ -133,7 +133,9 @@ class Store:
     def set_meta(self, key: str, value: str) -> None:
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    def add_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
+    def add_round(
+        self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]
+    ) -> None:
         row = (round, json.dumps(dict(metrics)), json.dumps(dict(seconds)))
         self.db.execute("INSERT INTO rounds VALUES (?, ?, ?)", row)
 
@@ -229,7 +231,11 @@ class Store:
     def rounds(self) -> list[dict[str, Any]]:
         """Every round's number, metrics and seconds, in order."""
         return [
-            {"round": r["round"], "metrics": json.loads(r["metrics"]), "seconds": json.loads(r["seconds"])}
+            {
+                "round": r["round"],
+                "metrics": json.loads(r["metrics"]),
+                "seconds": json.loads(r["seconds"]),
+            }
             for r in self.db.execute("SELECT * FROM rounds ORDER BY round")
         ]
 

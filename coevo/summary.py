@@ -51,7 +51,9 @@ def summarize(config: Config, store: Store, curriculum: Curriculum, digest: str)
     benchmarks = {}
     evaluated = [row["round"] for row in rounds if store.evaluation(row["round"], "heldout")]
     if evaluated:
-        benchmarks["heldout"] = difference(scores(store, evaluated[0]), scores(store, evaluated[-1]))
+        benchmarks["heldout"] = difference(
+            scores(store, evaluated[0]), scores(store, evaluated[-1])
+        )
     proposed = [m for m in metrics if "generator/proposals" in m]
 
     def first_and_last(name: str) -> list[float]:

@@ -53,11 +53,17 @@ class Member:
         return self.workers.map(method, items, *shared) if items else []
 
     def learn(
-        self, groups: Sequence[Group], seed: int, objective: str | None = None, epochs: int | None = None
+        self,
+        groups: Sequence[Group],
+        seed: int,
+        objective: str | None = None,
+        epochs: int | None = None,
     ) -> dict[str, float]:
         """Updates the weights from groups, and hands them over to the workers."""
         assert self.learner is not None
-        metrics = self.learner.call("update", list(groups), seed, self.version + 1, objective, epochs)
+        metrics = self.learner.call(
+            "update", list(groups), seed, self.version + 1, objective, epochs
+        )
         self.version += 1
         self.hand_over()
         return metrics

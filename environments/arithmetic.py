@@ -27,8 +27,8 @@ LEVELS = range(2, 9)
 LOWEST_LEVEL = {"mixed": 3, "bracketed": 3}
 
 _TOKEN = re.compile(r"\d+|[-+*()]")
-_ANSWER = re.compile(r"#(0|-?[1-9]\d{0,11})$")
-_STEP = re.compile(r"(0|[1-9]\d{0,5})([-+*])(0|[1-9]\d{0,5})=(0|-?[1-9]\d{0,11})$")
+_ANSWER = re.compile(r"#(0|-?[1-9][0-9]{0,11})\Z")
+_STEP = re.compile(r"(0|[1-9]\d{0,5})([-+*])(0|[1-9]\d{0,5})=(0|-?[1-9]\d{0,11})\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ class Parser:
     """`sum := product (('+'|'-') product)*; product := atom ('*' atom)*; atom := int | '(' sum ')'`."""
 
     def __init__(self, tokens: tuple[str, ...]):
-        self.tokens, self.position, self.steps = tokens, 0, []
+        self.tokens, self.position = tokens, 0
+        self.steps: list[Step] = []
+        self.operations = 0  # inside the innermost open brackets
 
     def peek(self) -> str:
         return self.tokens[self.position] if self.position < len(self.tokens) else ""
@@ -108,6 +110,7 @@ class Parser:
         if not 0 <= result <= LARGEST_VALUE:
             raise Unreadable("range", f"{left}{operator}{right} leaves 0..{LARGEST_VALUE}")
         self.steps.append(Step(left, operator, right, result))
+        self.operations += 1
         return result
 
     def sum(self) -> int:
@@ -127,15 +130,23 @@ class Parser:
     def atom(self) -> int:
         token = self.take()
         if token == "(":
+            outside, self.operations = self.operations, 0
             value = self.sum()
             if self.take() != ")":
                 raise Unreadable("syntax", "a bracket is not closed")
+            self._hold_an_operation()
+            self.operations = outside
             return value
         if not token.isdigit():
             raise Unreadable("syntax", f"a number is missing before {token or 'the end'!r}")
         if token[0] == "0" or int(token) > LARGEST_OPERAND:
             raise Unreadable("operand", f"{token} is not a number from 1 to {LARGEST_OPERAND}")
         return int(token)
+
+    def _hold_an_operation(self) -> None:
+        """Refuses `(7)`, `((7+5))`: the same problem in other brackets is no new problem."""
+        if not self.operations:
+            raise Unreadable("syntax", "brackets hold no operation of their own")
 
 
 def parse(statement: str) -> Expression | Malformed:

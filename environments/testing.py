@@ -6,7 +6,20 @@ import numpy as np
 
 from environments.base import DIRECTIONS, STATUSES, Environment, Malformed, Problem, Verdict
 
-JUNK = ["", " ", "#", "#1", "??", "0" * 5000, "()" * 500, "é½٣", "\x00", "import os", "{}", "\\boxed{}"]
+JUNK = [
+    "",
+    " ",
+    "#",
+    "#1",
+    "??",
+    "0" * 5000,
+    "()" * 500,
+    "é½٣",
+    "\x00",
+    "import os",
+    "{}",
+    "\\boxed{}",
+]
 
 
 class ContractError(AssertionError):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import environments
@@ -45,6 +45,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", "<unk>", *ALPHABET])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
@@ -148,7 +149,9 @@ def batches(corpus: Corpus, tokenizer, size: int, pool: int = 16):
             yield ids, labels
 
 
-def pretrain(steps: int, batch_size: int, peak_lr: float, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+def pretrain(
+    steps: int, batch_size: int, peak_lr: float, seed: int
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()
     config = LlamaConfig(
@@ -164,12 +167,16 @@ def pretrain(steps: int, batch_size: int, peak_lr: float, seed: int) -> tuple[Ll
         bos_token_id=None,
     )
     model = LlamaForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01
+    )
     stream = batches(Corpus(seed), tokenizer, batch_size)
     started, tokens = time.time(), 0
     for step in range(steps):
         warm = min(1.0, (step + 1) / 100)
-        optimizer.param_groups[0]["lr"] = peak_lr * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimizer.param_groups[0]["lr"] = (
+            peak_lr * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        )
         ids, labels = next(stream)
         loss = model(input_ids=ids, labels=labels).loss
         loss.backward()

@@ -16,8 +16,8 @@ from agents.learners.advantages import ADVANTAGES
 from agents.learners.batching import MicroBatch, Row, TokenGroup, micro_batches
 from agents.learners.losses import LOSSES, LossInputs
 from agents.model_files import model_folder
-from agents.quiet import quiet
 from agents.policies.hf import encode
+from agents.quiet import quiet
 from agents.records import Completion, Group
 
 Metrics = dict[str, float]
@@ -156,7 +156,9 @@ class Learner:
             loss_mask=batch.loss_mask.to(device),
             normaliser=count,
             ref_logprobs=batch.padded(references).to(device) if references else None,
-            sampling_logprobs=batch.padded([row.sampling_logprobs for row in batch.rows]).to(device),
+            sampling_logprobs=batch.padded([row.sampling_logprobs for row in batch.rows]).to(
+                device
+            ),
             weights=torch.tensor([row.weight for row in batch.rows], device=device),
             pairs=batch.pairs().to(device),
         )
@@ -164,9 +166,7 @@ class Learner:
     def _logprobs(self, batch: MicroBatch) -> torch.Tensor:
         """(b, t): of every completion token; the vocabulary head runs on completion tokens only."""
         mask = batch.loss_mask.bool().to(self.device)
-        with torch.autocast(
-            self.device, torch.bfloat16, enabled=self.config.dtype == "bfloat16"
-        ):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.dtype == "bfloat16"):
             hidden = self.model.base_model(
                 input_ids=batch.input_ids.to(self.device),
                 attention_mask=batch.attention_mask.to(self.device),
@@ -189,7 +189,11 @@ class Learner:
         )
 
     def _state(self) -> dict[str, torch.Tensor]:
-        tied = set(self.model._tied_weights_keys or ()) if self.model.config.tie_word_embeddings else set()
+        tied = (
+            set(self.model._tied_weights_keys or ())
+            if self.model.config.tie_word_embeddings
+            else set()
+        )
         return {
             name: tensor.detach().contiguous()
             for name, tensor in self.model.state_dict().items()

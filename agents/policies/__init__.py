@@ -10,9 +10,7 @@ __all__ = ["POLICIES", "Policy", "Prompt", "Sampling", "make_policy"]
 POLICIES = ("hf", "rules")
 
 
-def make_policy(
-    name: str, environment: Environment, model: str = "", **options: object
-) -> Policy:
+def make_policy(name: str, environment: Environment, model: str = "", **options: object) -> Policy:
     """The policy called `name`; `options` are those of its constructor.
 
     Raises `ValueError` for an unknown name. Imports torch only where the policy needs it.

@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from agents.model_files import model_folder
-from agents.quiet import quiet
 from agents.policies.base import Prompt, Sampling
+from agents.quiet import quiet
 from agents.records import Completion
 
 
@@ -132,7 +132,8 @@ class HFPolicy:
             ).logits[:, -1]
             position = position + 1
         return [
-            self._completion(ids[row // n], tokens[row], logprobs[row]) for row in range(len(tokens))
+            self._completion(ids[row // n], tokens[row], logprobs[row])
+            for row in range(len(tokens))
         ]
 
     def _completion(

@@ -17,9 +17,7 @@ def generator_prompt(template: str, problem: Problem, attempt: str) -> str:
 class Generator:
     """Proposes problems."""
 
-    def __init__(
-        self, environment: Environment, policy: Policy, sampling: Sampling, template: str
-    ):
+    def __init__(self, environment: Environment, policy: Policy, sampling: Sampling, template: str):
         self.environment, self.policy = environment, policy
         self.sampling, self.template = sampling, template
 

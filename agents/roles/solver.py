@@ -17,9 +17,7 @@ def solver_prompt(environment: Environment, template: str, problem: Problem) -> 
 class Solver:
     """Draws completions on problems."""
 
-    def __init__(
-        self, environment: Environment, policy: Policy, sampling: Sampling, template: str
-    ):
+    def __init__(self, environment: Environment, policy: Policy, sampling: Sampling, template: str):
         self.environment, self.policy = environment, policy
         self.sampling, self.template = sampling, template
 

@@ -17,9 +17,7 @@ class Teacher:
     `{direction}` and `{error}` for a language model.
     """
 
-    def __init__(
-        self, environment: Environment, policy: Policy, sampling: Sampling, template: str
-    ):
+    def __init__(self, environment: Environment, policy: Policy, sampling: Sampling, template: str):
         self.environment, self.policy = environment, policy
         self.sampling, self.template = sampling, template
 
