@@ -61,8 +61,8 @@ def verify(folder: Path) -> dict[str, Any]:
     Raises `CheckpointError` naming the first file that is missing or damaged.
     """
     try:
-        sums = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
+        sums = dict(json.loads((folder / MANIFEST).read_text())["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / MANIFEST} is missing or damaged ({error})") from error
     for name, expected in sums.items():
         path = folder / name

@@ -23,6 +23,7 @@ def compose(overrides: Sequence[str]) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    overrides = checked(overrides)
     ConfigStore.instance().store(name="schema", node=Config)
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -33,6 +34,38 @@ def compose(overrides: Sequence[str]) -> Config:
     assert isinstance(config, Config)
     validate(config)
     return config
+
+
+OPEN = ("environment.options.",)  # blocks whose keys are the user's
+
+
+def checked(overrides: Sequence[str]) -> list[str]:
+    """The overrides, each of the form `key=value`; nothing can be added or taken away.
+
+    Only an environment's options are open: theirs get the `++` that Hydra wants for a new key.
+    Raises `ConfigError`, with the nearest valid name.
+    """
+    result = []
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        name = key.lstrip("+~").split("@")[0]
+        known = [*all_keys(), *groups()]
+        exists = name in known
+        hint = "" if exists else f"there is no key {name!r}{nearest(name, known)}; "
+        if key.startswith("~"):
+            raise ConfigError(f"{override}: {hint}no key can be removed, only given another value")
+        if not equals:
+            raise ConfigError(f"{override}: {hint}write it as key=value, such as rounds=12")
+        if name.startswith(OPEN):
+            override = f"++{override.lstrip('+')}"
+        elif key.startswith("+"):
+            raise ConfigError(
+                f"{override}: write {override.lstrip('+')}"
+                if exists
+                else f"{override}: there is no key {name!r}{nearest(name, known)}"
+            )
+        result.append(override)
+    return result
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -119,6 +152,7 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    overrides = [override.lstrip("+") for override in checked(overrides)]
     try:
         merged = OmegaConf.merge(
             OmegaConf.structured(Config), plain, OmegaConf.from_dotlist(list(overrides))

@@ -104,6 +104,7 @@ class LoopConfig:
     pairs_cap: int = between(1, 100_000, 8)  # pairs of one problem under `capped`
     too_hard: str = one_of("reference", "refine", "drop")
     mastered: str = one_of("harden", "leave")
+    harden_from: float = between(0.0, 1.0, 1.0)  # success from which a problem is hardened
     refine: str = one_of("every_round", "once")  # once: the static arm
     feed: str = one_of("teacher", "mixed", "generator")
     generator_share: list[float] = field(default_factory=lambda: [0.25, 0.75])  # first, last round

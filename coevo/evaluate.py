@@ -6,9 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from agents.records import Completion
+from coevo.seeding import derive
+from environments import Problem, Verdict
+
+if TYPE_CHECKING:
+    from agents.policies import Sampling
+    from coevo.team import Member
 
 Z95 = 1.959963984540054
 
@@ -27,6 +35,54 @@ class Score:
     @property
     def k(self) -> int:
         return len(self.answers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A problem of a benchmark with the completions drawn on it and their verdicts."""
+
+    problem: Problem
+    completions: tuple[Completion, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def score(self) -> Score:
+        return Score(
+            problem_id=self.problem.id,
+            family=self.problem.family,
+            level=self.problem.level,
+            gold=self.problem.answer,
+            correct=sum(verdict.correct for verdict in self.verdicts),
+            answers=tuple(verdict.answer for verdict in self.verdicts),
+        )
+
+
+def measure(
+    solver: Member,
+    teacher: Member,
+    problems: Sequence[Problem],
+    k: int,
+    sampling: Sampling,
+    benchmark: str = "heldout",
+    seed: int = 0,
+) -> list[Measured]:
+    """`k` judged completions of every problem by the Solver as it is.
+
+    The random numbers depend on seed, benchmark, problem and sample alone: two Solvers measured
+    with the same seed differ by their weights only.
+    """
+    items = [(problem, derive(seed, benchmark, problem.id)) for problem in problems]
+    drawn = solver.map("attempt", items, k, sampling)
+    flat = [(p, c.text) for p, group in zip(problems, drawn, strict=True) for c in group]
+    verdicts = teacher.map("verify", flat)
+    return [
+        Measured(
+            problem=problem,
+            completions=tuple(group),
+            verdicts=tuple(verdicts[index * k : (index + 1) * k]),
+        )
+        for index, (problem, group) in enumerate(zip(problems, drawn, strict=True))
+    ]
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -117,3 +173,45 @@ def difference(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
         },
         "problems": len(base),
     }
+
+
+# -- every measure, for `coevo eval` --------------------------------------------------------------
+
+
+def columns(scores: Sequence[Score]) -> dict[str, list[float]]:
+    """One number a problem: mean@k, pass@n for n = 1, 2, 4, … and k, maj@k."""
+    k = scores[0].k
+    sizes = sorted({1 << power for power in range(k.bit_length())} | {k})
+    return {
+        f"mean@{k}": [score.correct / k for score in scores],
+        **{f"pass@{n}": [pass_at_k(k, score.correct, n) for score in scores] for n in sizes},
+        f"maj@{k}": [maj_at_k(score) for score in scores],
+    }
+
+
+def estimates(scores: Sequence[Score]) -> dict[str, dict[str, Any]]:
+    """{value, ci95} of each column; the bounds are None where one problem is all there is."""
+    result = {}
+    for name, values in columns(scores).items():
+        value, (low, high) = interval(values)
+        known = math.isfinite(low)
+        result[name] = {"value": value, "ci95": [max(0.0, low), min(1.0, high)] if known else None}
+    return result
+
+
+def changes(base: Sequence[Score], final: Sequence[Score]) -> dict[str, dict[str, Any]]:
+    """{delta, ci95} of each column, paired by problem."""
+    result = {}
+    before, after = columns(base), columns(final)
+    for name, values in before.items():
+        delta, bounds = interval([a - b for b, a in zip(values, after[name], strict=True)])
+        result[name] = {"delta": delta, "ci95": bounds if math.isfinite(bounds[0]) else None}
+    return result
+
+
+def grouped(scores: Sequence[Score], key: str) -> dict[str, list[Score]]:
+    """The scores by `level` or `family`, in order of first appearance."""
+    groups: dict[str, list[Score]] = {}
+    for score in scores:
+        groups.setdefault(str(getattr(score, key)), []).append(score)
+    return groups

@@ -17,7 +17,7 @@ from coevo.admission import admit, share_of_generator
 from coevo.clock import Clock
 from coevo.config import Config
 from coevo.curriculum import Curriculum, Standing
-from coevo.evaluate import Score
+from coevo.evaluate import Score, measure
 from coevo.gate import Gate
 from coevo.preferences import make_group, make_pairs
 from coevo.record import RoundRecord
@@ -316,24 +316,7 @@ class Loop:
         k, sampling = self.config.evaluation.k, to_sampling(self.config.evaluation.sampling)
         self.tracker.phase(t, "evaluate")
         with self.clock.part("evaluate"):
-            items = [(problem, derive(0, "heldout", problem.id)) for problem in self.heldout]
-            drawn = self.team.solver.map("attempt", items, k, sampling)
-            flat = [
-                (p, c.text) for p, group in zip(self.heldout, drawn, strict=True) for c in group
-            ]
-            verdicts = self.team.teacher.map("verify", flat)
-        self.clock.cost("solver", "evaluate", [c for group in drawn for c in group], 0.0)
-        scores = []
-        for index, problem in enumerate(self.heldout):
-            own = verdicts[index * k : (index + 1) * k]
-            scores.append(
-                Score(
-                    problem_id=problem.id,
-                    family=problem.family,
-                    level=problem.level,
-                    gold=problem.answer,
-                    correct=sum(verdict.correct for verdict in own),
-                    answers=tuple(verdict.answer for verdict in own),
-                )
-            )
-        return scores
+            measured = measure(self.team.solver, self.team.teacher, self.heldout, k, sampling)
+        drawn = [completion for one in measured for completion in one.completions]
+        self.clock.cost("solver", "evaluate", drawn, 0.0)
+        return [one.score for one in measured]

@@ -256,9 +256,11 @@ class Session:
             )
         )
 
-    def _seconds_left(self, t: int) -> float:
-        """The median of the rounds so far for each round to come."""
+    def _seconds_left(self, t: int) -> float | None:
+        """The median of the rounds so far for each round to come; None before there is one."""
         totals = [row["seconds"]["total"] for row in self.store.rounds() if row["round"] > 0]
+        if not totals:
+            return None
         return statistics.median(totals) * max(0, self.config.rounds - t)
 
     def _finish(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def read_seeds(path: Path, environment: Environment) -> list[Problem]:
     """
     where = f"curriculum.seed_file={path}"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where} cannot be read: {error}") from error
     seeds: dict[str, Problem] = {}
@@ -69,7 +69,7 @@ def read_seeds(path: Path, environment: Environment) -> list[Problem]:
 def _read_seed(line: str, environment: Environment, where: str) -> Problem:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not JSON ({error})") from error
     if not isinstance(row, dict) or not isinstance(row.get("statement"), str):
         raise ConfigError(

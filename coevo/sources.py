@@ -32,8 +32,9 @@ def attempts_to_refine(
 ) -> list[Source]:
     """`count` sources for the Teacher, in turn over the problems that may be refined.
 
-    Learning: the weakness that a failed attempt shows. Mastered: harder, from a successful
-    attempt. Too hard: set aside, or easier under `too_hard: refine`.
+    Learning: the weakness that a failed attempt shows. Mastered (or, with `harden_from` below 1,
+    solved at least that often): harder, from a successful attempt. Too hard: set aside, or easier
+    under `too_hard: refine`.
     """
     eligible: list[tuple[Problem, list[Attempt], Direction]] = []
     for problem in problems:
@@ -41,10 +42,10 @@ def attempts_to_refine(
         right = [attempt for attempt in attempts if attempt.verdict.correct]
         wrong = [attempt for attempt in attempts if not attempt.verdict.correct]
         zone = zone_of(len(right), len(attempts))
-        if zone == "learning":
-            eligible.append((problem, wrong, "weakness"))
-        elif zone == "mastered" and config.mastered == "harden":
+        if config.mastered == "harden" and right and len(right) / len(attempts) >= config.harden_from:
             eligible.append((problem, right, "harder"))
+        elif zone == "learning":
+            eligible.append((problem, wrong, "weakness"))
         elif zone == "too_hard" and config.too_hard == "refine":
             eligible.append((problem, wrong, "easier"))
     return _in_turn(eligible, count, rng)

@@ -60,7 +60,7 @@ CREATE TABLE costs (
 CREATE TABLE alarms (round INTEGER NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL);
 CREATE TABLE evaluations (
     round INTEGER NOT NULL, benchmark TEXT NOT NULL, problem_id TEXT NOT NULL,
-    family TEXT NOT NULL, level INTEGER NOT NULL, correct INTEGER NOT NULL,
+    family TEXT NOT NULL, level INTEGER NOT NULL, gold TEXT, correct INTEGER NOT NULL,
     answers TEXT NOT NULL, PRIMARY KEY (round, benchmark, problem_id));
 """
 
@@ -96,7 +96,7 @@ class Store:
             raise StoreError(f"{path} does not exist: is {path.parent} the folder of a run?")
         try:
             if read_only:
-                self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+                self.db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
             else:
                 self.db = sqlite3.connect(path, isolation_level=None)
                 self.db.execute("PRAGMA journal_mode=WAL")
@@ -205,9 +205,9 @@ class Store:
     ) -> None:
         """Rows (problem, correct completions, the answer of each completion)."""
         self.db.executemany(
-            "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (round, benchmark, p.id, p.family, p.level, correct, json.dumps(list(answers)))
+                (round, benchmark, p.id, p.family, p.level, p.answer, correct, json.dumps(list(answers)))
                 for p, correct, answers in rows
             ],
         )
@@ -262,7 +262,7 @@ class Store:
         return [_attempt(row) for row in rows]
 
     def evaluation(self, round: int, benchmark: str) -> list[sqlite3.Row]:
-        """Rows of an evaluation with `problem_id`, `family`, `level`, `correct`, `answers`."""
+        """Rows of an evaluation with `problem_id`, `family`, `level`, `gold`, `correct`, `answers`."""
         query = "SELECT * FROM evaluations WHERE round = ? AND benchmark = ? ORDER BY rowid"
         return self.db.execute(query, (round, benchmark)).fetchall()
 

@@ -32,7 +32,7 @@ def scores(store: Store, round: int, benchmark: str = "heldout") -> list[Score]:
             problem_id=row["problem_id"],
             family=row["family"],
             level=row["level"],
-            gold=None,
+            gold=row["gold"],
             correct=row["correct"],
             answers=tuple(json.loads(row["answers"])),
         )

@@ -134,7 +134,7 @@ class Parser:
             value = self.sum()
             if self.take() != ")":
                 raise Unreadable("syntax", "a bracket is not closed")
-            self._hold_an_operation()
+            self.require_operation()
             self.operations = outside
             return value
         if not token.isdigit():
@@ -143,7 +143,7 @@ class Parser:
             raise Unreadable("operand", f"{token} is not a number from 1 to {LARGEST_OPERAND}")
         return int(token)
 
-    def _hold_an_operation(self) -> None:
+    def require_operation(self) -> None:
         """Refuses `(7)`, `((7+5))`: the same problem in other brackets is no new problem."""
         if not self.operations:
             raise Unreadable("syntax", "brackets hold no operation of their own")
@@ -161,6 +161,8 @@ def parse(statement: str) -> Expression | Malformed:
         value = parser.sum()
         if parser.position != len(tokens):
             raise Unreadable("syntax", f"nothing may follow before {parser.peek()!r}")
+        if tokens[0] == "(":
+            parser.require_operation()
     except Unreadable as error:
         return Malformed(reason=error.reason, detail=error.detail)
     expression = Expression(tokens, tuple(parser.steps), value)
@@ -223,9 +225,11 @@ class Arithmetic(Environment):
                 detail = written[index] if index < len(written) else "no further step"
                 return Diagnosis(step=index, kind="format", detail=detail[:40])
             if written[index] != str(due):
+                detail = f"{written[index]} instead of {due}"
                 same = found.group(1, 2, 3) == (str(due.left), due.operator, str(due.right))
-                kind = "calculation" if same else "structure"
-                return Diagnosis(step=index, kind=kind, detail=f"{written[index]} instead of {due}")
+                if same:
+                    return Diagnosis(step=index, kind="calculation", detail=detail)
+                return Diagnosis(step=index, kind="structure", detail=detail)
         if self.verify(problem, text).correct:
             return None
         return Diagnosis(step=len(expression.steps), kind="answer", detail=text[-20:])
@@ -240,16 +244,16 @@ class Arithmetic(Environment):
         shift = {"easier": -1, "harder": 1}.get(direction, 0)
         lowest = LOWEST_LEVEL.get(problem.family, LEVELS[0])
         level = min(max(problem.level + shift, lowest), LEVELS[-1])
-        if level != problem.level or direction not in ("similar", "weakness"):
-            return self.sample(rng, {"level": level}, problem.family)
         kept = diagnosis.step + 2 if direction == "weakness" and diagnosis else 0
-        for _ in range(64):
+        for _ in range(64 if direction in ("similar", "weakness") else 0):
             expression = parse(_redraw_operands(problem.statement, rng, kept))
             if isinstance(expression, Expression) and expression.family == problem.family:
                 variant = _problem(expression)
                 if variant.id != problem.id:
                     return variant
-        return self.sample(rng, {"level": level}, problem.family)
+        while (variant := self.sample(rng, {"level": level}, problem.family)).id == problem.id:
+            pass
+        return variant
 
     def difficulty(self, problem: Problem) -> Mapping[str, float]:
         expression = parse(problem.statement)

@@ -21,8 +21,8 @@ LONGEST_STATEMENT = 160
 LONGEST_COMPLETION = 400
 LOWEST, HIGHEST = 2, 99  # addend
 
-# The example is no problem of the grammar, so that echoing it answers nothing.
-INSTRUCTION = "{statement}\nAnswer with one equation, such as 100 + 200 = 300."
+# The trailing space makes a digit the natural next token of a tokenizer that splits digits.
+INSTRUCTION = "{statement}\nEquation: "
 
 FAMILIES = ("plain", "spelled", "story", "three")
 LEVELS = range(1, 4)
@@ -33,7 +33,8 @@ VERBS = ("buys", "finds", "gets")
 
 # fmt: off
 _ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-         "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+         "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+         "nineteen"]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 # fmt: on
 WORDS = ["zero", *_ONES, *(f"{t}{u}" for t in _TENS for u in ["", *(f"-{o}" for o in _ONES[:9])])]

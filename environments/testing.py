@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
-from environments.base import DIRECTIONS, STATUSES, Environment, Malformed, Problem, Verdict
+from environments.base import (
+    DIRECTIONS,
+    STATUSES,
+    Diagnosis,
+    Environment,
+    Malformed,
+    Problem,
+    Verdict,
+)
 
 JUNK = [
     "",
@@ -21,6 +32,8 @@ JUNK = [
     "\\boxed{}",
 ]
 
+Result = TypeVar("Result")
+
 
 class ContractError(AssertionError):
     """An environment broke its contract; the message says which clause, and on what."""
@@ -29,6 +42,14 @@ class ContractError(AssertionError):
 def _require(condition: bool, clause: str, evidence: object = "") -> None:
     if not condition:
         raise ContractError(f"{clause} (seen: {evidence!r:.300})")
+
+
+def _survive(function: Callable[..., Result], *arguments: object) -> Result:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        clause = f"`{function.__name__}` never raises"
+        raise ContractError(f"{clause} (seen: {error!r:.300} on {arguments[-1]!r:.300})") from error
 
 
 def check_environment(environment: Environment, samples: int = 8, seed: int = 0) -> None:
@@ -40,6 +61,7 @@ def check_environment(environment: Environment, samples: int = 8, seed: int = 0)
     for family, level in cells:
         _require(family in environment.families, "each cell's family is in `families`", family)
         _require(level in environment.levels, "each cell's level is in `levels`", level)
+    for family, level in cells:
         rng, twin = np.random.default_rng(seed), np.random.default_rng(seed)
         for _ in range(samples):
             problem = environment.sample(rng, {"level": level}, family)
@@ -50,8 +72,12 @@ def check_environment(environment: Environment, samples: int = 8, seed: int = 0)
             _check_problem(environment, problem)
             _check_variations(environment, problem, seed)
     for text in JUNK:
-        found = environment.parse_problem(text)
-        _require(isinstance(found, Malformed | Problem), "`parse_problem` never raises", text)
+        found = _survive(environment.parse_problem, text)
+        _require(
+            isinstance(found, Malformed | Problem),
+            "`parse_problem` returns a Problem or a Malformed",
+            found,
+        )
 
 
 def _check_problem(environment: Environment, problem: Problem) -> None:
@@ -62,7 +88,7 @@ def _check_problem(environment: Environment, problem: Problem) -> None:
     _require(dict(measured) == dict(problem.difficulty), "`difficulty` agrees", measured)
     _require("level" in measured, "`difficulty` has a `level`", measured)
 
-    again = environment.parse_problem(problem.statement)
+    again = _survive(environment.parse_problem, problem.statement)
     _require(isinstance(again, Problem), "`parse_problem` reads a statement it wrote", again)
     assert isinstance(again, Problem)
     _require(
@@ -72,29 +98,41 @@ def _check_problem(environment: Environment, problem: Problem) -> None:
     )
     solution = environment.solve(problem)
     if solution is not None:
-        verdict = environment.verify(problem, solution)
+        verdict = _judge(environment, problem, solution)
         _require(verdict.correct, "`verify` calls the solution of `solve` correct", solution)
         _require(verdict.answer == problem.answer, "the verdict carries the answer", verdict)
-        diagnosis = environment.diagnose(problem, solution)
+        diagnosis = _survive(environment.diagnose, problem, solution)
         _require(diagnosis is None, "`diagnose` finds nothing wrong in a solution", diagnosis)
+    echo = _judge(environment, problem, environment.prompt(problem))
+    _require(not echo.correct, "restating the question is never correct", echo)
     for text in JUNK:
-        verdict = environment.verify(problem, text)
-        _require(isinstance(verdict, Verdict), "`verify` returns a Verdict", verdict)
-        _require(verdict.status in STATUSES, "`verify` uses a known status", verdict)
-        echo = environment.verify(problem, environment.prompt(problem))
-        _require(not echo.correct, "restating the question is never correct", echo)
+        verdict = _judge(environment, problem, text)
         if text != f"#{problem.answer}":
             _require(not verdict.correct, "junk is never correct", text)
-        environment.diagnose(problem, text)
+        found = _survive(environment.diagnose, problem, text)
+        _require(
+            found is None or isinstance(found, Diagnosis),
+            "`diagnose` returns a Diagnosis or None",
+            found,
+        )
+
+
+def _judge(environment: Environment, problem: Problem, text: str) -> Verdict:
+    verdict = _survive(environment.verify, problem, text)
+    _require(isinstance(verdict, Verdict), "`verify` returns a Verdict", verdict)
+    _require(verdict.status in STATUSES, "`verify` uses a known status", verdict)
+    return verdict
 
 
 def _check_variations(environment: Environment, problem: Problem, seed: int) -> None:
     for direction in DIRECTIONS:
         rng, twin = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 1])
         variant = environment.vary(problem, rng, direction)
-        _require(variant == environment.vary(problem, twin, direction), "`vary` is deterministic")
+        same = environment.vary(problem, twin, direction)
+        _require(variant == same, "`vary` draws the same problem from the same rng", variant)
         _require(variant.id != problem.id, f"`vary` {direction} makes another problem", variant)
-        _require(isinstance(environment.parse_problem(variant.statement), Problem), "it parses")
+        again = _survive(environment.parse_problem, variant.statement)
+        _require(isinstance(again, Problem), "`parse_problem` reads what `vary` made", again)
         lowest, highest = min(environment.levels), max(environment.levels)
         _require(lowest <= variant.level <= highest, "`vary` stays within `levels`", variant)
         if direction == "harder":

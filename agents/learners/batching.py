@@ -10,16 +10,11 @@ import torch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One sequence of a group: prompt and completion as token ids."""
+    """One completion of a group as token ids."""
 
-    prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
     sampling_logprobs: tuple[float, ...] = ()
     weight: float = 0.0
-
-    @property
-    def length(self) -> int:
-        return len(self.prompt_ids) + len(self.token_ids)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,27 +24,30 @@ class TokenGroup:
     `ref_logprobs[i]`, once computed, has the length of `rows[i].token_ids`.
     """
 
+    prompt_ids: tuple[int, ...]
     rows: list[Row]
     pairs: list[tuple[int, int]]
     ref_logprobs: list[torch.Tensor] | None = None
 
     @property
     def longest(self) -> int:
-        return max(row.length for row in self.rows)
+        """Positions of the prompt and the longest completion."""
+        return len(self.prompt_ids) + max(len(row.token_ids) for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroBatch:
-    """Whole groups, padded on the right. Shapes: b sequences, s positions, t completion tokens.
+    """Whole groups; a group's prompt stands once, however many completions it has.
 
-    `input_ids`, `attention_mask`: (b, s). `positions`: (b, t), where in s the logits of each
-    completion token stand (one before the token itself). `targets`, `loss_mask`: (b, t).
+    Shapes: g groups, s positions of the longest prompt, b completions, t tokens of the longest.
+    `prompt_ids`, `prompt_mask`: (g, s), padded on the left. `group_of_row`: (b,), whose prompt a
+    completion follows. `targets`, `loss_mask`: (b, t), padded on the right.
     """
 
     groups: list[TokenGroup]
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    positions: torch.Tensor
+    prompt_ids: torch.Tensor
+    prompt_mask: torch.Tensor
+    group_of_row: torch.Tensor
     targets: torch.Tensor
     loss_mask: torch.Tensor
 
@@ -75,25 +73,24 @@ class MicroBatch:
 
 def collate(groups: list[TokenGroup], pad_id: int) -> MicroBatch:
     rows = [row for group in groups for row in group.rows]
-    width = max(row.length for row in rows)
+    width = max(len(group.prompt_ids) for group in groups)
     tokens = max(len(row.token_ids) for row in rows)
-    input_ids = torch.full((len(rows), width), pad_id)
-    attention_mask = torch.zeros((len(rows), width), dtype=torch.long)
-    positions = torch.zeros((len(rows), tokens), dtype=torch.long)
-    targets = torch.zeros((len(rows), tokens), dtype=torch.long)
+    prompt_ids = torch.full((len(groups), width), pad_id)
+    prompt_mask = torch.zeros((len(groups), width), dtype=torch.long)
+    targets = torch.full((len(rows), tokens), pad_id)
     loss_mask = torch.zeros((len(rows), tokens))
+    for i, group in enumerate(groups):
+        prompt_ids[i, width - len(group.prompt_ids) :] = torch.tensor(group.prompt_ids)
+        prompt_mask[i, width - len(group.prompt_ids) :] = 1
     for i, row in enumerate(rows):
-        prompt, completion = len(row.prompt_ids), len(row.token_ids)
-        input_ids[i, : row.length] = torch.tensor(row.prompt_ids + row.token_ids)
-        attention_mask[i, : row.length] = 1
-        positions[i, :completion] = torch.arange(prompt - 1, prompt - 1 + completion)
-        targets[i, :completion] = torch.tensor(row.token_ids)
-        loss_mask[i, :completion] = 1.0
+        targets[i, : len(row.token_ids)] = torch.tensor(row.token_ids)
+        loss_mask[i, : len(row.token_ids)] = 1.0
+    sizes = torch.tensor([len(group.rows) for group in groups])
     return MicroBatch(
         groups=groups,
-        input_ids=input_ids,
-        attention_mask=attention_mask,
-        positions=positions,
+        prompt_ids=prompt_ids,
+        prompt_mask=prompt_mask,
+        group_of_row=torch.arange(len(groups)).repeat_interleave(sizes),
         targets=targets,
         loss_mask=loss_mask,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from agents.learners.advantages import ADVANTAGES
 from agents.learners.batching import MicroBatch, Row, TokenGroup, micro_batches
@@ -88,11 +88,16 @@ class Learner:
             if not useful:
                 continue
             rows = [
-                self._row(group, completion, weight)
+                self._row(completion, weight)
                 for completion, weight in zip(group.completions, weights, strict=True)
             ]
-            tokenized.append(TokenGroup(rows=rows, pairs=list(group.pairs)))
-            tokens += sum(row.length for row in rows)
+            prompt_ids = next((c.prompt_ids for c in group.completions if c.prompt_ids), None)
+            if prompt_ids is None:
+                prompt_ids = tuple(encode(self.tokenizer, group.prompt, self.chat))
+            tokenized.append(
+                TokenGroup(prompt_ids=prompt_ids, rows=rows, pairs=list(group.pairs))
+            )
+            tokens += len(prompt_ids) + sum(len(row.token_ids) for row in rows)
             sequences += len(rows)
             pairs += len(group.pairs)
         return tokenized, {
@@ -103,18 +108,12 @@ class Learner:
             "tokens": tokens,
         }
 
-    def _row(self, group: Group, completion: Completion, weight: float) -> Row:
-        prompt_ids, token_ids = completion.prompt_ids, completion.token_ids
+    def _row(self, completion: Completion, weight: float) -> Row:
+        token_ids = completion.token_ids
         if not token_ids:  # a text that no policy drew, such as a reference solution
-            prompt_ids = tuple(encode(self.tokenizer, group.prompt, self.chat))
             ids = self.tokenizer(completion.text, add_special_tokens=False).input_ids
             token_ids = (*ids, self.tokenizer.eos_token_id)
-        return Row(
-            prompt_ids=prompt_ids,
-            token_ids=token_ids,
-            sampling_logprobs=completion.logprobs,
-            weight=weight,
-        )
+        return Row(token_ids=token_ids, sampling_logprobs=completion.logprobs, weight=weight)
 
     def _batches(self, groups: Sequence[TokenGroup]) -> list[MicroBatch]:
         budget, pad = self.config.tokens_per_micro_batch, self.tokenizer.pad_token_id
@@ -164,20 +163,41 @@ class Learner:
         )
 
     def _logprobs(self, batch: MicroBatch) -> torch.Tensor:
-        """(b, t): of every completion token; the vocabulary head runs on completion tokens only."""
-        mask = batch.loss_mask.bool().to(self.device)
+        """(b, t): of every completion token.
+
+        A group's prompt runs through the model once and its keys and values are shared by the
+        completions; the vocabulary head runs on completion tokens only.
+        """
+        prompt_mask, group_of_row, targets, mask = (
+            tensor.to(self.device)
+            for tensor in (batch.prompt_mask, batch.group_of_row, batch.targets, batch.loss_mask)
+        )
+        drawn = mask.bool()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.dtype == "bfloat16"):
+            cache = DynamicCache(config=self.model.config)
             hidden = self.model.base_model(
-                input_ids=batch.input_ids.to(self.device),
-                attention_mask=batch.attention_mask.to(self.device),
-            ).last_hidden_state
-            rows = torch.arange(len(hidden), device=self.device)[:, None]
-            wanted = hidden[rows, batch.positions.to(self.device)][mask]
-            logits = self.model.get_output_embeddings()(wanted)
+                input_ids=batch.prompt_ids.to(self.device),
+                attention_mask=prompt_mask,
+                position_ids=(prompt_mask.cumsum(-1) - 1).clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state[:, -1:][group_of_row]
+            if targets.shape[1] > 1:  # the last token is predicted, not read
+                cache.batch_select_indices(group_of_row)
+                lengths = prompt_mask.sum(-1)[group_of_row]
+                steps = torch.arange(targets.shape[1] - 1, device=self.device)
+                following = self.model.base_model(
+                    input_ids=targets[:, :-1],
+                    attention_mask=torch.cat([prompt_mask[group_of_row], drawn[:, :-1].long()], 1),
+                    position_ids=lengths[:, None] + steps,
+                    past_key_values=cache,
+                    use_cache=True,
+                ).last_hidden_state
+                hidden = torch.cat([hidden, following], 1)
+            logits = self.model.get_output_embeddings()(hidden[drawn])
         logits = logits.float() / self.temperature
-        targets = batch.targets.to(self.device)[mask]
-        flat = logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
-        return torch.zeros(mask.shape, device=self.device).masked_scatter(mask, flat)
+        chosen = logits.gather(-1, targets[drawn][:, None])[:, 0] - logits.logsumexp(-1)
+        return torch.zeros(mask.shape, device=self.device).masked_scatter(drawn, chosen)
 
     # -- weights and checkpoints --------------------------------------------------------------
 

@@ -26,8 +26,8 @@ def encode(tokenizer, text: str, chat: bool) -> list[int]:
 def distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """The probabilities that tokens are drawn from. logits: (batch, vocabulary), any dtype."""
     if sampling.temperature == 0:
-        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).double()
-    probabilities = (logits.double() / sampling.temperature).softmax(-1)
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    probabilities = (logits.float() / sampling.temperature).softmax(-1)
     if sampling.top_p < 1:
         ordered, order = probabilities.sort(-1, descending=True)
         outside = ordered.cumsum(-1) - ordered >= sampling.top_p
@@ -55,7 +55,8 @@ class HFPolicy:
         """Raises `RuntimeError` if a tensor is missing, unexpected or of another shape."""
         state = safetensors.torch.load(weights)
         missing, unexpected = self.model.load_state_dict(state, strict=False)
-        tied = set(self.model._tied_weights_keys or ())
+        shared = self.model.config.tie_word_embeddings
+        tied = set(self.model._tied_weights_keys or ()) if shared else set()
         if unexpected or set(missing) - tied:
             raise RuntimeError(f"weights do not fit: missing {missing}, unexpected {unexpected}")
         self.version = version
@@ -105,7 +106,7 @@ class HFPolicy:
         rows = torch.arange(len(ids) * n, device=self.device)  # which sample each batch row is
         ended = torch.zeros(len(rows), dtype=torch.bool, device=self.device)
         tokens = torch.full((len(rows), limit), -1, device=self.device)
-        logprobs = torch.zeros((len(rows), limit), dtype=torch.double, device=self.device)
+        logprobs = torch.zeros((len(rows), limit), device=self.device)
         for step in range(limit):
             probabilities = distribution(logits, sampling)
             cumulative = probabilities.cumsum(-1)
@@ -155,10 +156,10 @@ class HFPolicy:
 
 
 def _uniforms(seeds: Sequence[int], n: int, length: int) -> torch.Tensor:
-    """One stream of uniform numbers in [0, 1) for each sample: (len(seeds) · n, length), float64."""
+    """One stream of uniform numbers in [0, 1) for each sample: (len(seeds) · n, length), float32."""
     streams = [
         np.random.Generator(np.random.Philox(key=[seed, sample])).random(length)
         for seed in seeds
         for sample in range(n)
     ]
-    return torch.from_numpy(np.stack(streams))
+    return torch.from_numpy(np.stack(streams)).float().clamp(max=1 - 2**-24)

@@ -1,0 +1,91 @@
+"""A run's folder, opened to be read: configuration, memory, environment, summary."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import environments
+from coevo import checkpoint, compose
+from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
+from coevo.store import Store
+from environments import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run, finished or not; its database is open for reading only."""
+
+    path: Path
+    config: Config
+    store: Store
+    environment: Environment
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def summary(self) -> dict[str, Any] | None:
+        """`summary.json`, or None while the run has not finished."""
+        return read_summary(self.path)
+
+    def newest_checkpoint(self) -> tuple[Path, dict[str, Any]]:
+        """Folder and state of the newest whole checkpoint; raises `CheckpointError`."""
+        root = self.path / "checkpoints"
+        folder, state, _ = checkpoint.newest(root, self.store.last_round())
+        return folder, state
+
+
+def is_run(path: Path) -> bool:
+    return (path / "run.db").is_file()
+
+
+def find_run(name: str) -> Path:
+    """The folder of a run, given as a path or as a name under `runs`.
+
+    Raises `ConfigError`, with the nearest name, if there is no such run.
+    """
+    for path in (Path(name).expanduser(), Path("runs") / name):
+        if is_run(path):
+            return path
+    if Path(name).is_dir():
+        raise ConfigError(f"the folder {name} is not that of a run: it has no run.db")
+    hint = nearest(name, run_names())
+    raise ConfigError(f"there is no run {name!r}, neither here nor in the folder runs{hint}")
+
+
+def run_names() -> list[str]:
+    """The runs in the folder `runs`."""
+    return sorted(path.name for path in Path("runs").glob("*") if is_run(path))
+
+
+def open_run(name: str) -> RunFolder:
+    """Raises `ConfigError` or `StoreError` if the run is not there or cannot be read."""
+    path = find_run(name)
+    config = compose.from_plain(compose.load(path / "config.yaml"))
+    store = Store(path / "run.db", read_only=True)
+    return RunFolder(path, config, store, make_environment(config.environment))
+
+
+def make_environment(config: EnvironmentConfig) -> Environment:
+    """The environment that a configuration names; raises `ConfigError` if it cannot be made."""
+    try:
+        return environments.make(config.name, **config.options)
+    except (ValueError, TypeError, ImportError, AttributeError) as error:
+        raise ConfigError(f"environment.name={config.name}: {error}") from error
+
+
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """A run folder's `summary.json`, or None if there is none yet; raises `ConfigError`."""
+    file = path / "summary.json"
+    if not file.exists():
+        return None
+    try:
+        summary = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read ({error})") from error
+    if summary.get("schema") != 1:
+        raise ConfigError(f"{file} has schema {summary.get('schema')}; this coevo reads schema 1")
+    return summary

@@ -1,0 +1,264 @@
+"""Configuration: ranges, relations, nearest names, and everything that is shipped."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+from coevo import compose
+from coevo.config import Config, ConfigError, changed_fields, fields_of, validate
+from coevo.packages import conf_dir
+
+LEAVES = list(fields_of(Config()))
+RANGED = [(path, entry.metadata["range"]) for path, _, entry in LEAVES if "range" in entry.metadata]
+CHOSEN = [
+    (path, entry.metadata["choices"]) for path, _, entry in LEAVES if "choices" in entry.metadata
+]
+SHIPPED = sorted(
+    f"{path.parent.name}={path.stem}" for path in conf_dir().glob("*/*.yaml")
+)  # experiment=static, learner=grpo, …
+PLACE = {
+    "policy": "policy@agents.solver.policy",
+    "learner": "learner@agents.solver.learner",
+}
+
+
+def change(path: str, value: object) -> Config:
+    """A valid configuration with one leaf changed."""
+    config = compose.compose([])
+    *blocks, leaf = path.split(".")
+    block = config
+    for name in blocks:
+        block = getattr(block, name)
+    setattr(block, leaf, value)
+    return config
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        compose.compose(overrides)
+    message = str(caught.value)
+    assert "Traceback" not in message
+    assert len(message) < 700
+    return message
+
+
+# -- what is shipped ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choice", SHIPPED)
+def test_every_shipped_file_composes(choice: str) -> None:
+    """Every experiment, and every choice of every group in place of the default."""
+    group, name = choice.split("=")
+    untrained = ["learner@agents.solver.learner=none"] if choice == "policy=rules" else []
+    config = compose.compose([f"{PLACE.get(group, group)}={name}", *untrained])
+    if group == "experiment":
+        assert config.experiment == name
+    if group in ("policy", "learner"):
+        block = getattr(config.agents.solver, group)
+        assert name in (getattr(block, "name", None), getattr(block, "objective", None))
+
+
+def test_every_role_takes_every_learner_and_policy() -> None:
+    for role in ("solver", "teacher", "generator"):
+        for objective in ("dpo", "grpo", "sft", "none"):
+            overrides = [f"learner@agents.{role}.learner={objective}"]
+            if role == "teacher":
+                overrides += ["policy@agents.teacher.policy=hf", "agents.teacher.model=tiny"]
+            block = getattr(compose.compose(overrides).agents, role)
+            assert block.learner.objective == objective
+
+
+def test_defaults_are_within_their_ranges() -> None:
+    assert compose.compose([]).experiment == "default"
+
+
+def test_every_field_is_documented_by_a_range_or_a_type() -> None:
+    """Every number of the schema has a range."""
+    for path, value, entry in LEAVES:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            assert "range" in entry.metadata, path
+
+
+# -- ranges and choices ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "bounds"), RANGED)
+def test_a_value_out_of_range_names_field_value_and_range(
+    path: str, bounds: tuple[float, float]
+) -> None:
+    low, high = bounds
+    for value in (low - 1, high + 1, math.nan):
+        with pytest.raises(ConfigError) as caught:
+            validate(change(path, value))
+        assert str(caught.value) == (
+            f"{path}={value} is out of range: write a value from {low} to {high}"
+        )
+
+
+@pytest.mark.parametrize(("path", "choices"), CHOSEN)
+def test_a_misspelt_choice_gives_the_nearest(path: str, choices: tuple[str, ...]) -> None:
+    for choice in choices:
+        misspelt = choice + "x"
+        with pytest.raises(ConfigError) as caught:
+            validate(change(path, misspelt))
+        message = str(caught.value)
+        assert message.startswith(f"{path}={misspelt!r} is not one of {', '.join(choices)}")
+        assert message.endswith(f"did you mean {choice!r}?")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("rounds=0", "rounds=0 is out of range: write a value from 1 to 1000000"),
+        ("rounds=-3", "rounds=-3 is out of range"),
+        ("seed=-1", "seed=-1 is out of range"),
+        ("loop.group_size=1", "loop.group_size=1 is out of range: write a value from 2 to 1024"),
+        ("agents.solver.sampling.temperature=-1", "agents.solver.sampling.temperature=-1"),
+        ("agents.solver.sampling.temperature=nan", "agents.solver.sampling.temperature=nan"),
+        ("curriculum.replay_share=1.5", "curriculum.replay_share=1.5 is out of range"),
+        ("evaluation.k=0", "evaluation.k=0 is out of range"),
+        ("checkpoint.keep=1", "checkpoint.keep=1 is out of range: write a value from 2"),
+    ],
+)
+def test_out_of_range_from_the_command_line(override: str, expected: str) -> None:
+    assert expected in refusal(override)
+
+
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("rounds=many", "rounds"),
+        ("rounds=1.5", "rounds"),
+        ("loop.train_generator=perhaps", "loop.train_generator"),
+        ("agents.solver.sampling.temperature=warm", "agents.solver.sampling.temperature"),
+        ("curriculum.seed_levels=3", "curriculum.seed_levels"),
+    ],
+)
+def test_a_value_of_the_wrong_type_names_its_field(override: str, field: str) -> None:
+    assert field in refusal(override)
+    assert override.split("=")[1] in refusal(override)
+
+
+# -- misspelt names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_misspelt_key_gives_the_nearest(seed: int) -> None:
+    """One letter of the last part of a random sample of all keys left out."""
+    draw = random.Random(seed)
+    keys = [path for path, _, _ in LEAVES if len(path.rsplit(".", 1)[-1]) > 3]
+    for key in draw.sample(keys, 12):
+        leaf = key.rsplit(".", 1)[-1]
+        at = draw.randrange(1, len(leaf))
+        misspelt = key.removesuffix(leaf) + leaf[:at] + leaf[at + 1 :]
+        message = refusal(f"{misspelt}=1")
+        assert f"there is no key {misspelt!r}" in message
+        assert f"did you mean {key!r}" in message
+
+
+def test_a_misspelt_block_gives_the_nearest() -> None:
+    assert "did you mean 'loop.group_size'" in refusal("lop.group_size=4")
+    assert "did you mean 'rounds'" in refusal("round=4")
+    assert "did you mean 'seed'" in refusal("sed=4")
+
+
+@pytest.mark.parametrize("choice", SHIPPED)
+def test_every_misspelt_group_choice_gives_the_nearest(choice: str) -> None:
+    group, name = choice.split("=")
+    misspelt = name[:-1] + "q" + name[-1]
+    message = refusal(f"{PLACE.get(group, group)}={misspelt}")
+    assert f"={misspelt} does not exist; did you mean {name!r}?" in message
+    assert name in message.split("is one of")[1]
+
+
+def test_a_misspelt_group_gives_the_nearest() -> None:
+    assert "did you mean 'experiment'" in refusal("experimnt=static")
+    assert "did you mean 'utility'" in refusal("utilty=tent")
+    message = refusal("learner@agents.solvr.learner=grpo")
+    assert "agents.solver" in message
+
+
+@pytest.mark.parametrize(
+    "override", ["rounds", "=3", "rounds==", "rounds=[", "a b=3", "rounds=", "loop=3", "loop=null"]
+)
+def test_what_is_no_override_is_refused(override: str) -> None:
+    assert refusal(override)
+
+
+# -- relations ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["utility.name=gausian"], "utility.name='gausian' is not one of gaussian"),
+        (["loop.generator_share=[0.5]"], "is not two shares from 0 to 1"),
+        (["loop.generator_share=[0.5,1.5]"], "is not two shares from 0 to 1"),
+        (["curriculum.seed_levels=[5,2]"], "is not a lowest and a highest level"),
+        (["curriculum.seed_levels=[5]"], "is not a lowest and a highest level"),
+        (
+            ["curriculum.replay_share=0.9", "curriculum.backlog_share=0.1"],
+            "must leave room for new problems: 0.9 + 0.1 is not below 1",
+        ),
+        (["name=a/b"], "name='a/b' is not a plain folder name"),
+        (["name=.."], "name='..' is not a plain folder name"),
+        (["name=''"], "name='' is not a plain folder name"),
+        (["policy@agents.solver.policy=rules"], "agents.solver: policy rules has no weights"),
+        (["agents.solver.model=''"], "agents.solver.model is empty"),
+        (["policy@agents.teacher.policy=hf"], "agents.teacher.model is empty"),
+        (["loop.proposals=0"], "loop.feed=mixed needs loop.proposals of at least 1"),
+    ],
+)
+def test_relations(overrides: list[str], expected: str) -> None:
+    assert expected in refusal(*overrides)
+
+
+# -- saved configurations -------------------------------------------------------------------------
+
+
+def test_a_saved_configuration_comes_back(tmp_path: Path) -> None:
+    config = compose.compose(["rounds=3", "seed=5", "curriculum.seed_levels=[3,4]"])
+    compose.save(config, tmp_path / "config.yaml")
+    plain = compose.load(tmp_path / "config.yaml")
+    assert compose.from_plain(plain) == config
+    changed = compose.from_plain(plain, ["rounds=9", "loop.pairs=capped"])
+    assert (changed.rounds, changed.loop.pairs) == (9, "capped")
+    assert changed_fields(plain, dataclasses.asdict(changed)) == [
+        "loop.pairs: cartesian -> capped",
+        "rounds: 3 -> 9",
+    ]
+
+
+def test_overrides_of_a_saved_configuration_are_checked(tmp_path: Path) -> None:
+    plain = compose.to_plain(compose.compose([]))
+    for override, expected in [
+        ("rounds=0", "rounds=0 is out of range"),
+        ("round=4", "round"),
+        ("loop.pears=capped", "pears"),
+        ("rounds=x", "rounds"),
+        ("rounds", "rounds"),
+    ]:
+        with pytest.raises(ConfigError, match=expected):
+            compose.from_plain(plain, [override])
+
+
+@pytest.mark.parametrize("content", [None, "- a\n- b\n", "just text", "a: [", ""])
+def test_a_damaged_saved_configuration(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "config.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"config\.yaml (cannot be read|is not a run's)"):
+        compose.load(path)
+
+
+def test_a_sweep_gives_a_list_of_jobs() -> None:
+    assert compose.expand(["seed=0,1", "rounds=3"]) == [
+        ["seed=0", "rounds=3"],
+        ["seed=1", "rounds=3"],
+    ]
+    assert len(compose.expand(["seed=range(0,3)", "experiment=default,static"])) == 6

@@ -1,0 +1,148 @@
+"""Zones, the queue, replay and backlog."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from coevo.config import CurriculumConfig
+from coevo.curriculum import Curriculum, Standing, zone_of
+from environments import Problem
+
+
+def problems(count: int, first: int = 0) -> list[Problem]:
+    return [
+        Problem(domain="d", family="f", statement=str(n), id=str(n))
+        for n in range(first, first + count)
+    ]
+
+
+def curriculum(new: int = 8, **shares: float) -> Curriculum:
+    return Curriculum(CurriculumConfig(**shares), new_problems=new)
+
+
+def draw(of: Curriculum, seed: int = 0) -> tuple[list[str], list[str]]:
+    batch = of.draw(np.random.default_rng(seed))
+    return [problem.id for problem, _ in batch], [kind for _, kind in batch]
+
+
+def attempted(of: Curriculum, correct: dict[int, int], k: int = 4) -> None:
+    for problem, right in correct.items():
+        of.record(str(problem), Standing(right, k, 0))
+
+
+@pytest.mark.parametrize(
+    ("correct", "zone"), [(0, "too_hard"), (1, "learning"), (7, "learning"), (8, "mastered")]
+)
+def test_zones(correct: int, zone: str) -> None:
+    assert zone_of(correct, 8) == zone
+    assert Standing(correct, 8, 3).zone == zone
+    assert Standing(correct, 8, 3).success == correct / 8
+
+
+@pytest.mark.parametrize(("correct", "attempts"), [(0, 0), (-1, 4), (5, 4)])
+def test_what_is_no_success_rate_has_no_zone(correct: int, attempts: int) -> None:
+    with pytest.raises(ValueError, match="not a success rate"):
+        zone_of(correct, attempts)
+
+
+def test_batch_size_leaves_room_for_replay_and_backlog() -> None:
+    """64 new ones are what 0.25 + 0.05 leave: 64 / 0.7 = 91.4."""
+    assert curriculum(64, replay_share=0.25, backlog_share=0.05).batch_size == 91
+    assert curriculum(64, replay_share=0.0, backlog_share=0.0).batch_size == 64
+    assert curriculum(60, replay_share=0.25, backlog_share=0.0).batch_size == 80
+
+
+def test_new_problems_come_in_order_of_admission_and_once() -> None:
+    pool = curriculum(3)
+    pool.admit(problems(5))
+    assert draw(pool) == (["0", "1", "2"], ["new"] * 3)
+    pool.admit(problems(2, first=5))
+    assert draw(pool)[0] == ["3", "4", "5"]
+    assert draw(pool)[0] == ["6"]
+    assert draw(pool)[0] == []
+
+
+def test_shares_of_a_full_batch() -> None:
+    """Batch 20 of 10 new ones: 2 from the backlog (0.1), 8 replayed (0.4)."""
+    pool = curriculum(10, replay_share=0.4, backlog_share=0.1)
+    pool.admit(problems(60))
+    for _ in range(4):
+        draw(pool)
+    attempted(pool, {n: 0 if n < 20 else 2 for n in range(40)})
+    ids, kinds = draw(pool)
+    assert Counter(kinds) == {"new": 10, "backlog": 2, "replay": 8}
+    assert len(set(ids)) == 20
+    by_kind = dict(zip(ids, kinds, strict=True))
+    assert all((int(i) < 20) == (kind == "backlog") for i, kind in by_kind.items() if int(i) < 40)
+    assert [i for i, kind in by_kind.items() if kind == "new"] == [str(n) for n in range(40, 50)]
+
+
+def test_a_problem_of_this_batch_is_not_replayed_in_it() -> None:
+    """Newly admitted problems have a standing already, from the trial by the updated Solver."""
+    pool = curriculum(4, replay_share=0.5, backlog_share=0.0)
+    pool.admit(problems(4))
+    attempted(pool, dict.fromkeys(range(4), 2))
+    assert draw(pool) == (["0", "1", "2", "3"], ["new"] * 4)
+    assert sorted(draw(pool)[0]) == ["0", "1", "2", "3"]
+
+
+def test_what_waits_in_the_queue_is_not_replayed() -> None:
+    pool = curriculum(2, replay_share=0.5, backlog_share=0.1)
+    pool.admit(problems(6))
+    attempted(pool, {n: n % 3 for n in range(6)})
+    assert draw(pool) == (["0", "1"], ["new"] * 2)
+
+
+def test_mastered_and_learning_are_replayed_too_hard_is_not() -> None:
+    pool = curriculum(4, replay_share=0.5, backlog_share=0.0)
+    pool.admit(problems(9))
+    for _ in range(3):
+        draw(pool)
+    attempted(pool, {0: 0, 1: 0, 2: 0, 3: 4, 4: 4, 5: 1, 6: 2, 7: 3, 8: 4})
+    seen = {i for seed in range(20) for i in draw(pool, seed)[0]}
+    assert seen == {"3", "4", "5", "6", "7", "8"}
+
+
+def test_replay_fills_where_new_problems_are_missing() -> None:
+    pool = curriculum(4, replay_share=0.5, backlog_share=0.0)
+    pool.admit(problems(20))
+    for _ in range(5):
+        draw(pool)
+    attempted(pool, dict.fromkeys(range(20), 2))
+    assert draw(pool)[1] == ["replay"] * 8
+    pool.admit(problems(1, first=20))
+    assert Counter(draw(pool)[1]) == {"new": 1, "replay": 7}
+
+
+def test_no_replay_share_no_replay() -> None:
+    pool = curriculum(4, replay_share=0.0, backlog_share=0.0)
+    pool.admit(problems(6))
+    draw(pool)
+    attempted(pool, dict.fromkeys(range(4), 2))
+    assert draw(pool) == (["4", "5"], ["new"] * 2)
+    assert draw(pool) == ([], [])
+
+
+def test_a_zone_is_estimated_anew() -> None:
+    pool = curriculum(4)
+    pool.admit(problems(3))
+    attempted(pool, {0: 0, 1: 2, 2: 4})
+    assert pool.zone_counts() == {"mastered": 1, "learning": 1, "too_hard": 1}
+    attempted(pool, {0: 4})
+    assert pool.zone_counts() == {"mastered": 2, "learning": 1, "too_hard": 0}
+
+
+def test_draws_depend_on_the_generator_alone() -> None:
+    def fresh() -> Curriculum:
+        pool = curriculum(4, replay_share=0.5, backlog_share=0.1)
+        pool.admit(problems(40))
+        for _ in range(10):
+            draw(pool)
+        attempted(pool, {n: n % 4 for n in range(40)})
+        return pool
+
+    assert draw(fresh(), 1) == draw(fresh(), 1)
+    assert draw(fresh(), 1) != draw(fresh(), 2)
