@@ -1,38 +1,111 @@
-"""The command line: `coevo run`, `resume`, `eval`, `explain`, `export`, `doctor`."""
+"""The command line: `coevo run`, `resume`, `eval`, `explain`, `export`, `compare`, `doctor`.
+
+Nothing heavy is imported before a command runs: `coevo --help` answers at once.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from coevo import __version__
+from coevo.config import nearest
+
+RUN_EXAMPLES = """
+an override is key=value, in any position:
+  coevo run rounds=5 seed=3 name=trial      single values
+  coevo run loop.group_size=16              a key inside a block
+  coevo run experiment=static               another choice of a group
+  coevo run learner@agents.solver.learner=grpo
+                                            another learner (or policy) for one role
+  coevo run agents.solver.learner.lr=1e-5   a value of that learner
+  coevo run -m seed=0,1,2                   one run for each value, one after the other
+  coevo run --cfg job rounds=5              print the configuration and stop
+
+groups and their choices:
+"""
+EVAL_EXAMPLES = """
+key=value is one of benchmark, k, per_cell, temperature, top_p, max_tokens, seed, or a key of the
+configuration; by default a run is measured as it measured itself.
+
+  coevo eval trial k=32 temperature=0.7     base and final weights, and their difference
+  coevo eval tiny                           a model alone
+  coevo eval ./my-model --like trial        a model folder, with that run's environment
+"""
+
+
+class UsageError(Exception):
+    """A command line that makes no sense; the message says what to write."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One command's own parser: options and overrides may be mixed, nothing is abbreviated."""
+
+    def __init__(self, command: str, description: str, epilog: str = ""):
+        super().__init__(
+            prog=f"coevo {command}",
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} ({self.prog} --help says more)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit status: 0, 1 (it failed) or 2 (bad usage)."""
-    arguments = _parser().parse_args(argv)
+    """Runs one command; the exit status is 0, 1 (it failed), 2 (bad usage) or 130 (stopped)."""
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        from coevo.packages import check_packages
-
-        check_packages()
-        return arguments.command(arguments)
+        return _dispatch(words)
+    except SystemExit as leave:  # --help of a command
+        return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt:
         return _fail("stopped", 130)
+    except BrokenPipeError:  # such as `coevo explain RUN | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         status = _status(error)
-        if status is None:
-            raise
-        return _fail(str(error), status)
+        return _fail(str(error), status) if status else _unexpected(error)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        print(_help(), file=sys.stderr)
+        return 2
+    name, rest = words[0], words[1:]
+    if name in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(f"coevo {__version__}")
+        return 0
+    if name not in COMMANDS:
+        raise UsageError(
+            f"there is no command {name!r}{nearest(name, list(COMMANDS))}; "
+            f"the commands are {', '.join(COMMANDS)}"
+        )
+    return COMMANDS[name][1](rest)
 
 
 def _status(error: Exception) -> int | None:
-    """2 for what the user wrote, 1 for what went wrong, None for a defect of ours."""
+    """2 for what the user wrote, 1 for what went wrong, None for a defect of ours.
+
+    By name: the classes live in modules that need not have been imported.
+    """
     names = {kind.__name__ for kind in type(error).__mro__}
-    if "ConfigError" in names:
+    if names & {"UsageError", "ConfigError"}:
         return 2
-    if names & {"RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost"}:
+    failures = {"RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost"}
+    if names & failures or type(error) is OSError or isinstance(error, PackagesError):
         return 1
     return 130 if "Interrupted" in names else None
 
@@ -42,66 +115,176 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _unexpected(error: Exception) -> int:
+    """One line for the user; the traceback goes into a file that a report can quote."""
+    told = f"{type(error).__name__}: {error}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="coevo-traceback-", suffix=".txt", delete=False
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        traceback.print_exception(error)
+        return _fail(told, 1)
+    return _fail(f"{told} (unexpected; the traceback is in {file.name})", 1)
+
+
+# -- the commands ---------------------------------------------------------------------------------
+
+
+class PackagesError(Exception):
+    """The installation is incomplete, or another distribution's packages are in the way."""
+
+
+def _check_packages() -> None:
+    from coevo.packages import check_packages
+
+    try:
+        check_packages()
+    except RuntimeError as error:
+        raise PackagesError(str(error)) from error
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = Parser("run", "Runs a loop, configured by overrides.", _run_epilog())
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra's grammar")
+    parser.add_argument("-m", "--multirun", action="store_true", help="one run for each value")
+    parser.add_argument("-c", "--cfg", choices=["job"], help="print the configuration and stop")
+    arguments = parser.parse_intermixed_args(words)
     from coevo.compose import compose, expand, to_plain
 
+    _check_packages()
+    jobs = expand(arguments.overrides) if arguments.multirun else [arguments.overrides]
+    configs = [compose(job) for job in jobs]  # all are checked before the first starts
     if arguments.cfg:
         import yaml
 
-        print(yaml.safe_dump(to_plain(compose(arguments.overrides)), sort_keys=False), end="")
+        print(
+            "---\n".join(yaml.safe_dump(to_plain(one), sort_keys=False) for one in configs), end=""
+        )
         return 0
-    jobs = expand(arguments.overrides) if arguments.multirun else [list(arguments.overrides)]
-    configs = [compose(job) for job in jobs]  # all are checked before the first starts
     from coevo.run import start
+    from coevo.run_folder import make_environment
 
+    for config in configs:
+        make_environment(config.environment)
     for config in configs:
         start(config)
     return 0
 
 
-def _resume(arguments: argparse.Namespace) -> int:
+def _resume(words: Sequence[str]) -> int:
+    parser = Parser("resume", "Goes on from a run's last whole round.")
+    parser.add_argument("run", help="name or folder of a run")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as rounds=20")
+    parser.add_argument("--allow-changes", action="store_true", help="resume with other settings")
+    arguments = parser.parse_intermixed_args(words)
+    _check_packages()
     from coevo.run import resume
+    from coevo.run_folder import find_run
 
-    resume(_folder(arguments.run), arguments.overrides, arguments.allow_changes)
+    resume(find_run(arguments.run), arguments.overrides, arguments.allow_changes)
     return 0
 
 
-def _doctor(arguments: argparse.Namespace) -> int:
+def _eval(words: Sequence[str]) -> int:
+    parser = Parser("eval", "Measures a run's base and final weights, or a model.", EVAL_EXAMPLES)
+    parser.add_argument("target", metavar="RUN_OR_MODEL", help="a run; tiny, smollm2, a folder")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--like", metavar="RUN", help="measure a model as this run is measured")
+    parser.add_argument("--to", metavar="DIR", type=Path, help="where to write (default: the run)")
+    parser.add_argument("--save-completions", action="store_true", help="write them too, as JSONL")
+    arguments = parser.parse_intermixed_args(words)
+    _check_packages()
+    from coevo.eval_command import main as evaluate
+
+    return evaluate(
+        arguments.target,
+        arguments.overrides,
+        arguments.like,
+        arguments.to,
+        arguments.save_completions,
+    )
+
+
+def _explain(words: Sequence[str]) -> int:
+    parser = Parser("explain", "Where a problem came from and what became of it.")
+    parser.add_argument("run", help="name or folder of a run")
+    parser.add_argument("problem", nargs="?", help="id, its beginning, or a statement")
+    arguments = parser.parse_intermixed_args(words)
+    _check_packages()
+    from coevo.run_folder import open_run
+
+    run = open_run(arguments.run)
+    if arguments.problem is None:
+        from coevo.interesting import overview
+
+        print(overview(run))
+        return 0
+    from coevo.explain import explain
+
+    print(explain(run, arguments.problem))
+    return 0
+
+
+def _export(words: Sequence[str]) -> int:
+    parser = Parser("export", "Writes a run's data as parquet for TRL, or a model folder.")
+    parser.add_argument("run", help="name or folder of a run")
+    kinds = ["preferences", "sft", "problems", "model"]
+    parser.add_argument("--what", required=True, choices=kinds)
+    parser.add_argument("--to", required=True, metavar="DIR", type=Path, help="a new folder")
+    parser.add_argument("--role", default="solver", choices=["solver", "generator"])
+    arguments = parser.parse_intermixed_args(words)
+    _check_packages()
+    from coevo.export import main as export
+    from coevo.run_folder import open_run
+
+    return export(open_run(arguments.run), arguments.what, arguments.to, arguments.role)
+
+
+def _compare(words: Sequence[str]) -> int:
+    parser = Parser("compare", "Runs side by side, with intervals over seeds.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="names or folders of finished runs")
+    parser.add_argument("--by", default="experiment", metavar="KEY", help="what tells them apart")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    arguments = parser.parse_intermixed_args(words)
+    _check_packages()
+    from coevo.compare import main as compare
+
+    return compare(arguments.runs, arguments.by, arguments.markdown)
+
+
+def _doctor(words: Sequence[str]) -> int:
+    Parser("doctor", "What is installed, and what each tier needs.").parse_args(words)
     from coevo.doctor import main as doctor
 
     return doctor()
 
 
-def _folder(run: str) -> Path:
-    """A run by its folder, or by its name under `runs`."""
-    path = Path(run)
-    return path if path.is_dir() or "/" in run else Path("runs") / run
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "run": ("run a loop: coevo run [key=value ...]", _run),
+    "resume": ("go on from a run's last whole round", _resume),
+    "eval": ("measure a run's base and final weights, or a model", _eval),
+    "explain": ("where a problem came from and what became of it", _explain),
+    "export": ("preferences, completions, problems or a model for other tools", _export),
+    "compare": ("runs side by side, with intervals over seeds", _compare),
+    "doctor": ("what is installed, and what each tier needs", _doctor),
+}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="coevo", description="Self-improving loops of language-model agents."
+def _help() -> str:
+    commands = "\n".join(f"  {name:<9} {told}" for name, (told, _) in COMMANDS.items())
+    return (
+        "usage: coevo COMMAND ...\n\nSelf-improving loops of language-model agents.\n\n"
+        f"{commands}\n\ncoevo COMMAND --help says more; coevo --version prints the version."
     )
-    parser.add_argument("--version", action="version", version=f"coevo {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    run = commands.add_parser("run", help="run a loop: coevo run [overrides]")
-    run.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra's grammar")
-    run.add_argument(
-        "-m", "--multirun", action="store_true", help="one run for each value: seed=0,1,2"
-    )
-    run.add_argument("--cfg", choices=["job"], help="print the configuration and stop")
-    run.set_defaults(command=_run)
 
-    resume = commands.add_parser("resume", help="go on from a run's last whole round")
-    resume.add_argument("run", help="name or folder of a run")
-    resume.add_argument("overrides", nargs="*", metavar="key=value", help="such as rounds=20")
-    resume.add_argument("--allow-changes", action="store_true", help="resume with other settings")
-    resume.set_defaults(command=_resume)
+def _run_epilog() -> str:
+    from coevo.compose import group_options, groups
 
-    doctor = commands.add_parser("doctor", help="what is installed, what each tier needs")
-    doctor.set_defaults(command=_doctor)
-    return parser
+    lines = [f"  {group:<12} {', '.join(group_options(group))}" for group in groups()]
+    return RUN_EXAMPLES + "\n".join(lines)
 
 
 if __name__ == "__main__":

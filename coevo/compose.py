@@ -84,9 +84,8 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     if found := re.search(r"Could not find '([\w@./-]+)/([\w.-]+)'", message):
         group, choice = found.group(1), found.group(2)
         options = group_options(group)
-        known = ", ".join(options)
         hint = nearest(choice, options)
-        return f"{group}={choice} does not exist{hint}; {group} is one of {known}"
+        return f"{group}={choice} does not exist{hint}; {group} is one of {', '.join(options)}"
     if found := re.search(r"Could not override '([\w@./-]+)'", message):
         key = found.group(1)
         known = sorted({*all_keys(), *groups()})

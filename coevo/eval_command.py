@@ -84,7 +84,9 @@ def parse(words: Sequence[str]) -> Request:
         if key == "benchmark":
             if value not in BENCHMARKS:
                 hint = nearest(value, list(BENCHMARKS))
-                raise ConfigError(f"{word}: no such benchmark{hint}; one of {', '.join(BENCHMARKS)}")
+                raise ConfigError(
+                    f"{word}: no such benchmark{hint}; one of {', '.join(BENCHMARKS)}"
+                )
             benchmark = value
         elif key == "seed":
             if not value.isascii() or not value.isdigit():
@@ -111,7 +113,9 @@ def resolve(target: str, request: Request, like: str | None) -> tuple[RunFolder 
         if (Path(target) / "config.json").is_file() or "/" in target or _is_model(target):
             return None, model_config(target, request, like)
         hint = nearest(target, ["tiny", "smollm2", *run_names()])
-        raise ConfigError(f"{error if Path(target).is_dir() else _neither(target)}{hint}") from error
+        raise ConfigError(
+            f"{error if Path(target).is_dir() else _neither(target)}{hint}"
+        ) from error
     if like is not None:
         raise ConfigError("--like RUN is for a model: a run has its own configuration")
     run = open_run(target)
@@ -197,9 +201,7 @@ def measure_all(
         runtime.close()
 
 
-def report(
-    measured: dict[str, list[Measured]], config: Config, request: Request
-) -> dict[str, Any]:
+def report(measured: dict[str, list[Measured]], config: Config, request: Request) -> dict[str, Any]:
     """The content of `eval-<benchmark>.json`; `difference` is the block of `summary.json`."""
     scores = {weights: [one.score for one in rows] for weights, rows in measured.items()}
     first = next(iter(scores.values()))
@@ -212,9 +214,7 @@ def report(
         "per_cell": config.evaluation.per_cell,
         "seed": request.seed,
         "sampling": dataclasses.asdict(config.evaluation.sampling),
-        "weights": {
-            weights: _split(own, estimates) for weights, own in scores.items()
-        },
+        "weights": {weights: _split(own, estimates) for weights, own in scores.items()},
     }
     if "base" in scores:
         base, final = scores["base"], scores["final"]
@@ -305,7 +305,8 @@ def _value(figure: dict[str, Any]) -> str:
     if figure["ci95"] is None:
         return f"{100 * figure['value']:.1f}"
     low, high = figure["ci95"]
-    return f"{100 * figure['value']:.1f} ±{50 * (high - low):.1f}"
+    half = max(high - figure["value"], figure["value"] - low)  # one side may be cut at 0 or 1
+    return f"{100 * figure['value']:.1f} ±{100 * half:.1f}"
 
 
 def _change(figure: dict[str, Any]) -> str:

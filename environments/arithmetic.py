@@ -2,9 +2,9 @@
 
 A problem is an expression such as `(7+5)*3-8`. Its worked solution writes one operation a
 step, in the order of evaluation, then the answer: `7+5=12;12*3=36;36-8=28#28`. The level is the
-number of operands. Every intermediate value is an integer from 0 to 999, so a guess is right
-once in several hundred times. A recursive-descent parser reads and evaluates; nothing is
-ever passed to `eval`.
+number of operands. Problems drawn here have intermediate values from 0 to 999, so a guess is right
+once in several hundred times; problems that others write may also go below zero, to -999. A
+recursive-descent parser reads and evaluates; nothing is ever passed to `eval`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
@@ -28,7 +29,8 @@ LOWEST_LEVEL = {"mixed": 3, "bracketed": 3}
 
 _TOKEN = re.compile(r"\d+|[-+*()]")
 _ANSWER = re.compile(r"#(0|-?[1-9][0-9]{0,11})\Z")
-_STEP = re.compile(r"(0|[1-9]\d{0,5})([-+*])(0|[1-9]\d{0,5})=(0|-?[1-9]\d{0,11})\Z", re.ASCII)
+_INTEGER = r"(0|-?[1-9][0-9]{0,11})"
+_STEP = re.compile(_INTEGER + r"([-+*])" + _INTEGER + "=" + _INTEGER + r"\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class Expression:
     @property
     def operands(self) -> int:
         return sum(token.isdigit() for token in self.tokens)
+
+    @property
+    def natural(self) -> bool:
+        """Whether no step goes below zero."""
+        return all(step.result >= 0 for step in self.steps)
 
     @property
     def family(self) -> str:
@@ -107,8 +114,8 @@ class Parser:
 
     def operate(self, left: int, operator: str, right: int) -> int:
         result = {"+": left + right, "-": left - right, "*": left * right}[operator]
-        if not 0 <= result <= LARGEST_VALUE:
-            raise Unreadable("range", f"{left}{operator}{right} leaves 0..{LARGEST_VALUE}")
+        if abs(result) > LARGEST_VALUE:
+            raise Unreadable("range", f"{left}{operator}{right} is beyond ±{LARGEST_VALUE}")
         self.steps.append(Step(left, operator, right, result))
         self.operations += 1
         return result
@@ -149,14 +156,17 @@ class Parser:
             raise Unreadable("syntax", "brackets hold no operation of their own")
 
 
-def parse(statement: str) -> Expression | Malformed:
-    """The expression that `statement` writes, or what is wrong with it."""
+def parse(statement: str, reader: type[Parser] = Parser) -> Expression | Malformed:
+    """The expression that `statement` writes, or what is wrong with it.
+
+    `reader` may be a parser with limits of its own.
+    """
     if not statement or len(statement) > LONGEST_STATEMENT:
         return Malformed(reason="length", detail=f"{len(statement)} characters")
     tokens = tuple(_TOKEN.findall(statement))
     if "".join(tokens) != statement or not statement.isascii():
         return Malformed(reason="characters", detail=statement[:80])
-    parser = Parser(tokens)
+    parser = reader(tokens)
     try:
         value = parser.sum()
         if parser.position != len(tokens):
@@ -192,7 +202,7 @@ class Arithmetic(Environment):
             raise ValueError(f"no family {family!r} at level {level}: choose from {self.cells()}")
         while True:
             expression = parse(_draw(rng, family, level))
-            if isinstance(expression, Expression) and expression.family == family:
+            if _drawable(expression, family):
                 return _problem(expression)
 
     def prompt(self, problem: Problem) -> str:
@@ -247,7 +257,7 @@ class Arithmetic(Environment):
         kept = diagnosis.step + 2 if direction == "weakness" and diagnosis else 0
         for _ in range(64 if direction in ("similar", "weakness") else 0):
             expression = parse(_redraw_operands(problem.statement, rng, kept))
-            if isinstance(expression, Expression) and expression.family == problem.family:
+            if _drawable(expression, problem.family):
                 variant = _problem(expression)
                 if variant.id != problem.id:
                     return variant
@@ -262,6 +272,11 @@ class Arithmetic(Environment):
     def signature(self, problem: Problem) -> str:
         """Operands and operators without their order: `7+5` and `5+7` are near duplicates."""
         return "".join(sorted(_TOKEN.findall(problem.statement)))
+
+
+def _drawable(expression: Expression | Malformed, family: str) -> TypeGuard[Expression]:
+    """Whether an expression is one that this environment itself would write in a family."""
+    return isinstance(expression, Expression) and expression.natural and expression.family == family
 
 
 def _problem(expression: Expression) -> Problem:

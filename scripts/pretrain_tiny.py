@@ -23,7 +23,16 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import environments
-from environments.arithmetic import LARGEST_VALUE, Expression, Parser, parse
+from environments.arithmetic import (
+    LARGEST_VALUE,
+    LEVELS,
+    LOWEST_LEVEL,
+    Expression,
+    Parser,
+    Unreadable,
+    parse,
+)
+from environments.base import Direction
 from environments.benchmark import heldout
 
 ALPHABET = "0123456789+-*()=;#?|>:SG"
@@ -55,8 +64,21 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-class CarelessParser(Parser):
-    """Evaluates like `Parser`, but slips at a rate that grows with every step, and carries on."""
+class CorpusParser(Parser):
+    """Reads what the corpus counts as well formed: nothing below zero, brackets as one likes."""
+
+    def operate(self, left: int, operator: str, right: int) -> int:
+        result = super().operate(left, operator, right)
+        if result < 0:
+            raise Unreadable("range", f"{self.steps[-1]} is below zero")
+        return result
+
+    def require_operation(self) -> None:
+        pass
+
+
+class CarelessParser(CorpusParser):
+    """Evaluates, but slips at a rate that grows with every step, and carries on."""
 
     def __init__(self, expression: Expression, rng: np.random.Generator):
         super().__init__(expression.tokens)
@@ -78,9 +100,7 @@ def careless_solution(expression: Expression, rng: np.random.Generator) -> str:
         parser = CarelessParser(expression, rng)
         try:
             value = parser.sum()
-        except Exception as error:
-            if not hasattr(error, "reason"):
-                raise
+        except Unreadable:
             continue
         return Expression(expression.tokens, tuple(parser.steps), value).solution
 
@@ -88,7 +108,7 @@ def careless_solution(expression: Expression, rng: np.random.Generator) -> str:
 def malform(statement: str, rng: np.random.Generator) -> str:
     """The statement after small random edits, until it no longer parses."""
     text = statement
-    while not text or isinstance(parse(text), Expression):
+    while not text or isinstance(parse(text, CorpusParser), Expression):
         at = int(rng.integers(len(text) + 1))
         extra = str(rng.choice(list("0+-*()99")))
         text = (text[:at] + text[at + 1 :]) if rng.random() < 0.5 else text[:at] + extra + text[at:]
@@ -112,16 +132,25 @@ class Corpus:
             if self.environment.signature(problem) not in self.reserved:
                 return problem
 
+    def variant(self, problem: environments.Problem, direction: Direction) -> environments.Problem:
+        """A new problem of the same family: of the same form, or a level harder or easier."""
+        if direction in ("similar", "weakness"):
+            return self.environment.vary(problem, self.rng, direction)
+        level = problem.level + (1 if direction == "harder" else -1)
+        level = min(max(level, LOWEST_LEVEL.get(problem.family, LEVELS[0])), LEVELS[-1])
+        return self.environment.sample(self.rng, {"level": level}, problem.family)
+
     def example(self) -> tuple[str, str]:
         problem = self.problem()
         attempt = careless_solution(parse(problem.statement), self.rng)
         if self.rng.random() >= SHARE_PROPOSALS:
             return f"S:{self.environment.prompt(problem)}", attempt
         correct = self.environment.verify(problem, attempt).correct
-        direction = "harder" if correct else str(self.rng.choice(["similar", "weakness", "easier"]))
-        new = self.environment.vary(problem, self.rng, direction)
+        others: list[Direction] = ["similar", "weakness", "easier"]
+        direction = "harder" if correct else others[self.rng.integers(3)]
+        new = self.variant(problem, direction)
         while self.environment.signature(new) in self.reserved:
-            new = self.environment.vary(problem, self.rng, direction)
+            new = self.variant(problem, direction)
         text = new.statement
         if self.rng.random() < MALFORMED:
             text = malform(text, self.rng)

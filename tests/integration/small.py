@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from coevo.compose import compose
 from coevo.run import start
 from coevo.store import Store
+from environments import Diagnosis, Problem
+from environments.arithmetic import Arithmetic
+from environments.base import Direction
 
 SMALL = [
     "runtime=inline",
@@ -60,3 +66,29 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 def coevo_run(folder: Path, *overrides: str, **environment: str) -> subprocess.Popen[str]:
     """`coevo run` of the small configuration."""
     return command("run", *SMALL, f"runs_dir={folder}", *overrides, **environment)
+
+
+class Narrow(Arithmetic):
+    """Sums of two digits, and nothing else: proposals soon repeat each other and the held-out."""
+
+    families = ("sums",)
+    levels = range(2, 3)
+
+    def cells(self) -> list[tuple[str, int]]:
+        return [("sums", 2)]
+
+    def sample(
+        self, rng: np.random.Generator, difficulty: Mapping[str, float], family: str | None = None
+    ) -> Problem:
+        problem = self.parse_problem(f"{rng.integers(2, 10)}+{rng.integers(2, 10)}")
+        assert isinstance(problem, Problem)
+        return problem
+
+    def vary(
+        self,
+        problem: Problem,
+        rng: np.random.Generator,
+        direction: Direction,
+        diagnosis: Diagnosis | None = None,
+    ) -> Problem:
+        return self.sample(rng, {"level": 2})

@@ -1,0 +1,279 @@
+"""`coevo compare`: runs side by side, experiment by experiment, with intervals over seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from coevo import compose
+from coevo.config import ConfigError, changed_fields, nearest
+from coevo.evaluate import Score, interval
+from coevo.run_folder import find_run, read_summary
+from coevo.store import Store
+from coevo.summary import scores
+
+Bounds = tuple[float, float]
+BENCHMARK = "heldout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A finished run, as far as it is compared."""
+
+    path: Path
+    label: str
+    seed: int
+    rounds: int
+    block: dict[str, Any]  # of summary.json
+    config: dict[str, Any]
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Level -> change in mean@k."""
+        return {level: final - base for level, (base, final) in self.block["by_level"].items()}
+
+    def delta(self, level: str | None) -> float:
+        return self.block["delta"] if level is None else self.levels[level]
+
+    def evaluations(self, level: str | None) -> tuple[list[Score], list[Score]]:
+        """Base and final scores of the run's own evaluation, at one level or all."""
+        store = Store(self.path / "run.db", read_only=True)
+        rounds = [row["round"] for row in store.rounds()]
+        found = [own for own in (scores(store, t, BENCHMARK) for t in rounds) if own]
+        store.close()
+        first, last = (
+            [s for s in own if level is None or str(s.level) == level]
+            for own in (found[0], found[-1])
+        )
+        return first, last
+
+    def changes(self, level: str | None) -> dict[str, float]:
+        """Problem id -> change in its success rate."""
+        base, final = self.evaluations(level)
+        return {b.problem_id: f.correct / f.k - b.correct / b.k
+                for b, f in zip(base, final, strict=True)}  # fmt: skip
+
+
+# -- statistics -----------------------------------------------------------------------------------
+
+
+def student_t(df: float, confidence: float = 0.95) -> float:
+    """The two-sided quantile: P(|T| < t) = confidence with `df` ≥ 1 degrees of freedom.
+
+    With t = √df · tan θ, P(|T| < t) is the integral of cos^(df-1) from 0 to θ, normalised.
+    """
+    whole = math.sqrt(math.pi) * math.exp(math.lgamma(df / 2) - math.lgamma((df + 1) / 2)) / 2
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+
+    def below(angle: float) -> float:
+        points = (nodes + 1) * angle / 2
+        return float(np.sum(weights * np.cos(points) ** (df - 1)) * angle / 2 / whole)
+
+    low, high = 0.0, min(math.pi / 2, 60 / math.sqrt(df))  # the rest of the integral is nothing
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) < confidence else (low, middle)
+    return math.sqrt(df) * math.tan(low)
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, Bounds | None]:
+    """The mean of one number a seed, and its Student-t interval; None for one seed alone."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, None
+    half = student_t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, (mean - half, mean + half)
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, Bounds | None]:
+    """mean(a) - mean(b) with Welch's interval (Biometrika 34, 1947, p. 28); None for one seed."""
+    difference = statistics.fmean(a) - statistics.fmean(b)
+    if min(len(a), len(b)) < 2:
+        return difference, None
+    parts = [statistics.variance(values) / len(values) for values in (a, b)]
+    if sum(parts) == 0:
+        return difference, (difference, difference)
+    below = sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True))
+    half = student_t(sum(parts) ** 2 / below) * math.sqrt(sum(parts))
+    return difference, (difference - half, difference + half)
+
+
+def change(results: Sequence[Result], level: str | None) -> tuple[float, Bounds | None]:
+    """The change in mean@k over seeds; one seed alone has the interval over its problems."""
+    if len(results) > 1:
+        return over_seeds([result.delta(level) for result in results])
+    mean, (low, high) = interval(list(results[0].changes(level).values()))
+    return mean, (low, high) if math.isfinite(low) else None
+
+
+def versus(
+    a: Sequence[Result], b: Sequence[Result], level: str | None
+) -> tuple[float, Bounds | None]:
+    """Change of `a` less change of `b`: paired by seed where the seeds match, else Welch.
+
+    One seed each, and the same one: paired by problem.
+    """
+    if [r.seed for r in a] != [r.seed for r in b]:
+        return welch([r.delta(level) for r in a], [r.delta(level) for r in b])
+    if len(a) > 1:
+        return over_seeds([x.delta(level) - y.delta(level) for x, y in zip(a, b, strict=True)])
+    own, other = a[0].changes(level), b[0].changes(level)
+    mean, (low, high) = interval([own[i] - other[i] for i in own])
+    return mean, (low, high) if math.isfinite(low) else None
+
+
+# -- the runs -------------------------------------------------------------------------------------
+
+
+def read(names: Sequence[str], by: str) -> dict[str, list[Result]]:
+    """Finished runs by the value of a configuration key, each group in order of seed.
+
+    Raises `ConfigError` if they cannot be compared: unfinished, measured in different ways, or the
+    same seed twice in a group.
+    """
+    results = [_result(name, by) for name in dict.fromkeys(names)]
+    for other in results[1:]:
+        _same_measure(results[0], other)
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.label, []).append(result)
+    for label, own in groups.items():
+        own.sort(key=lambda result: result.seed)
+        for one, two in pairwise(own):
+            if one.seed == two.seed:
+                raise ConfigError(
+                    f"{one.path} and {two.path} are both {by}={label} with seed {one.seed}: an "
+                    "interval over seeds needs different seeds; leave one out, or tell them apart "
+                    "by another key with --by"
+                )
+    return groups
+
+
+def _result(name: str, by: str) -> Result:
+    path = find_run(name)
+    summary = read_summary(path)
+    if summary is None:
+        raise ConfigError(f"{path} has not finished: coevo resume {path} goes on with it")
+    if BENCHMARK not in summary["benchmarks"]:
+        raise ConfigError(f"{path} was not evaluated on {BENCHMARK}")
+    config = compose.load(path / "config.yaml")
+    value: Any = config
+    for part in by.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise ConfigError(f"--by {by}: there is no such key{nearest(by, compose.all_keys())}")
+        value = value[part]
+    return Result(
+        path=path,
+        label=str(value),
+        seed=summary["seed"],
+        rounds=summary["rounds"],
+        block=summary["benchmarks"][BENCHMARK],
+        config=config,
+    )
+
+
+def _same_measure(one: Result, two: Result) -> None:
+    """Raises `ConfigError` if two runs were not measured alike."""
+
+    def measure(result: Result) -> dict[str, Any]:
+        evaluation = {k: v for k, v in result.config["evaluation"].items() if k != "every"}
+        return {"environment": result.config["environment"], "evaluation": evaluation}
+
+    if differ := changed_fields(measure(one), measure(two)):
+        raise ConfigError(
+            f"{one.path} and {two.path} were measured differently: {'; '.join(differ)}"
+        )
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def table(groups: dict[str, list[Result]]) -> tuple[list[list[str]], list[str]]:
+    """Rows of cells, the headings first, and notes. Each group is a column; then come the
+    differences of the first group to each other one."""
+    labels, members = list(groups), list(groups.values())
+    others = list(zip(labels[1:], members[1:], strict=True))
+    metric = members[0][0].block["metric"]
+    levels = [
+        level
+        for level in members[0][0].levels
+        if all(level in r.levels for g in members for r in g)
+    ]
+    rows = [["", *labels, *(f"{labels[0]} - {label}" for label, _ in others)]]
+    rows.append(["seeds", *(_seeds(own) for own in members), *("" for _ in others)])
+    passes = [key for key in members[0][0].block if key.startswith("pass@")]
+    for name in (metric, *passes):
+        for end in ("base", "final"):
+            cells = []
+            for own in members:
+                values = [(r.block[name] if name in passes else r.block)[end] for r in own]
+                cells.append(f"{100 * statistics.fmean(values):.1f} %")
+            rows.append([f"{name} {end}", *cells, *("" for _ in others)])
+    for level in (None, *levels):
+        cells = [points(*change(own, level)) for own in members]
+        cells += [points(*versus(members[0], own, level)) for _, own in others]
+        rows.append(["change" if level is None else f"change, level {level}", *cells])
+    return rows, notes(groups)
+
+
+def notes(groups: dict[str, list[Result]]) -> list[str]:
+    """What the intervals are."""
+    single = [label for label, own in groups.items() if len(own) == 1]
+    told = ["changes in points with 95 % intervals"]
+    if len(single) < len(groups):
+        told.append("over seeds by Student's t")
+    if single:
+        told.append(f"{', '.join(single)}: one seed, interval over its problems, not over seeds")
+    labels = list(groups)
+    first = groups[labels[0]]
+    for label in labels[1:]:
+        how = "Welch's interval, the seeds differ"
+        if [r.seed for r in first] == [r.seed for r in groups[label]]:
+            how = "paired by seed" if len(first) > 1 else "one seed, paired by problem"
+        elif min(len(first), len(groups[label])) < 2:
+            how = "no interval: one seed, and not the other's"
+        told.append(f"{labels[0]} - {label}: {how}")
+    rounds = sorted({result.rounds for own in groups.values() for result in own})
+    if len(rounds) > 1:
+        told.append(f"the runs have different numbers of rounds: {', '.join(map(str, rounds))}")
+    return told
+
+
+def _seeds(results: Sequence[Result]) -> str:
+    return f"{len(results)} ({', '.join(str(result.seed) for result in results)})"
+
+
+def points(value: float, bounds: Bounds | None) -> str:
+    """A change of a share in points: `+13.8 [+10.1, +17.5]`."""
+    told = f"{100 * value:+.1f}"
+    return told if bounds is None else f"{told} [{100 * bounds[0]:+.1f}, {100 * bounds[1]:+.1f}]"
+
+
+def main(names: Sequence[str], by: str, markdown: bool) -> int:
+    """Prints the comparison."""
+    rows, told = table(read(names, by))
+    if markdown:
+        lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+        lines.insert(1, f"|{' --- |' * len(rows[0])}")
+        print("\n".join([*lines, "", "; ".join(told) + "."]))
+        return 0
+    shown = Table(box=None, pad_edge=False, show_edge=False)
+    for index, heading in enumerate(rows[0]):
+        shown.add_column(Text(heading), justify="right" if index else "left", overflow="fold")
+    for row in rows[1:]:
+        shown.add_row(*map(Text, row))
+    console = Console(highlight=False)
+    console.print(shown)
+    for note in told:
+        console.print(Text(note, "dim"), soft_wrap=True)
+    return 0

@@ -1,0 +1,58 @@
+"""`coevo explain RUN`: the problems of a run that are worth a look."""
+
+from __future__ import annotations
+
+from coevo.explain import children_of, descendants, shorten
+from coevo.run_folder import RunFolder
+
+SHOWN = 3
+
+
+def overview(run: RunFolder) -> str:
+    """The most improved, the most fruitful and the hardest problems, and what was refused."""
+    pool = {problem.id: problem for problem in run.store.problems()}
+    history: dict[str, list[tuple[int, int]]] = {}
+    for _, problem_id, _, correct, attempts, _ in run.store.zones():
+        history.setdefault(problem_id, []).append((correct, attempts))
+
+    def success(problem_id: str, place: int) -> float:
+        correct, attempts = history[problem_id][place]
+        return correct / attempts
+
+    def told(problem_id: str, place: int) -> str:
+        correct, attempts = history[problem_id][place]
+        return f"{correct}/{attempts}"
+
+    improved = sorted(
+        (i for i in history if success(i, -1) > success(i, 0)),
+        key=lambda i: success(i, 0) - success(i, -1),
+    )
+    children = children_of(pool)
+    made = {i: len(descendants(children, i)) for i in children if i in pool}
+    fruitful = sorted(made, key=lambda i: -made[i])
+    hardest = sorted(
+        (i for i in history if success(i, -1) == 0),
+        key=lambda i: (-len(history[i]), -pool[i].level),
+    )
+    sections = [
+        ("most improved", [(i, f"{told(i, 0)} -> {told(i, -1)}") for i in improved]),
+        ("most descendants", [(i, f"{made[i]}") for i in fruitful]),
+        ("hardest", [(i, f"{told(i, -1)} after {len(history[i])} rounds") for i in hardest]),
+    ]
+    lines = [f"{run.name}: {len(pool)} problems, {run.store.last_round()} rounds"]
+    for title, rows in sections:
+        lines += ["", title]
+        lines += [
+            f"  {i}  {shorten(pool[i].statement, 60)}  {figures}" for i, figures in rows[:SHOWN]
+        ] or ["  none"]
+    refused = run.store.query(
+        "SELECT status, count(*) AS count, min(text) AS text FROM proposals "
+        "WHERE status != 'admitted' GROUP BY status ORDER BY count DESC"
+    )
+    lines += ["", "refused proposals"]
+    lines += [f"  {r['count']} {r['status']}, such as {shorten(r['text'], 60)!r}" for r in refused]
+    lines += [] if refused else ["  none"]
+    if pool:
+        example = next((ids[0][0] for _, ids in sections if ids), next(iter(pool)))
+        lines += ["", f"more of one: coevo explain {run.path} {example}"]
+    return "\n".join(lines)
