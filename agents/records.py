@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from environments import Malformed, Problem, Verdict
@@ -75,17 +75,25 @@ class Proposal:
     success: float | None = None
     utility: float = 0.0
 
+    @property
+    def problem(self) -> Problem:
+        """The problem of a well-formed proposal."""
+        assert isinstance(self.result, Problem), f"a proposal with status {self.status}"
+        return self.result
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """What a learner is fed: completions on one prompt.
 
     `rewards[i]` belongs to `completions[i]` (the weight, for supervised learning);
-    `pairs` are (chosen, rejected) positions in `completions`.
+    `pairs` are (chosen, rejected) positions in `completions`. `ends[i]`, where given, is the number
+    of characters of `completions[i].text` that the learner reads; None is all of it.
     """
 
     problem_id: str
     prompt: str
     completions: tuple[Completion, ...]
     rewards: tuple[float, ...] = ()
-    pairs: tuple[tuple[int, int], ...] = field(default=())
+    pairs: tuple[tuple[int, int], ...] = ()
+    ends: tuple[int | None, ...] = ()

@@ -138,13 +138,14 @@ class RayHandle:
     def _get(self, worker: int, reference: Any, method: str, arguments: tuple[Any, ...]) -> Any:
         for restart in range(self.restarts + 1):
             try:
+                if restart:
+                    if self.weights is not None:
+                        self.ray.get(self._send(worker, "load_weights", self.weights))
+                    reference = self._send(worker, method, arguments)
                 return self.ray.get(reference)
             except self.ray.exceptions.RayActorError as error:
                 if restart == self.restarts:
                     raise WorkerLost(f"{self.name} worker {worker} died: {error}") from error
-                if self.weights is not None:
-                    self._send(worker, "load_weights", self.weights)
-                reference = self._send(worker, method, arguments)
         raise AssertionError("unreachable")
 
     def _send(self, worker: int, method: str, arguments: tuple[Any, ...]) -> Any:

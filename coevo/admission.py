@@ -42,7 +42,6 @@ def admit(
             status = "admitted" if id(proposal) in chosen else "surplus"
             proposal = dataclasses.replace(proposal, status=status)
             if status == "admitted":
-                assert isinstance(proposal.result, Problem)
-                admitted.append(proposal.result)
+                admitted.append(proposal.problem)
         decided.append(proposal)
     return decided, admitted

@@ -78,7 +78,7 @@ def newest(root: Path, up_to: int) -> tuple[Path, dict[str, Any], list[str]]:
 
     Raises `CheckpointError` if there is none.
     """
-    problems = []
+    problems: list[str] = []
     for round in sorted(rounds(root), reverse=True):
         if round > up_to:
             continue

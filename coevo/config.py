@@ -102,6 +102,7 @@ class LoopConfig:
     group_size: int = between(2, 1024, 8)  # k: rollouts of each problem
     pairs: str = one_of("cartesian", "capped")
     pairs_cap: int = between(1, 100_000, 8)  # pairs of one problem under `capped`
+    rejected: str = one_of("whole", "first_error")  # how far the learner reads a failed attempt
     too_hard: str = one_of("reference", "refine", "drop")
     mastered: str = one_of("harden", "leave")
     harden_from: float = between(0.0, 1.0, 1.0)  # success from which a problem is hardened
@@ -257,6 +258,11 @@ def _validate_relations(config: Config) -> None:
             raise ConfigError(
                 f"agents.{role}: policy rules has no weights to train; "
                 f"write learner@agents.{role}.learner=none, or give it policy hf"
+            )
+        if block.learner.objective == "grpo" and block.sampling.top_p < 1:
+            raise ConfigError(
+                f"agents.{role}.sampling.top_p={block.sampling.top_p}: learner grpo compares "
+                "probabilities with those of the sampling, and needs top_p=1"
             )
         if block.policy.name != "rules" and not block.model:
             raise ConfigError(

@@ -159,7 +159,7 @@ def difference(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
         "base": before[f"mean@{k}"]["value"],
         "final": after[f"mean@{k}"]["value"],
         "delta": delta,
-        "delta_ci95": bounds,
+        "delta_ci95": [max(-1.0, bounds[0]), min(1.0, bounds[1])],
         **{
             f"{name}@{k}": {
                 "base": before[f"{name}@{k}"]["value"],

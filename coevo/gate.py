@@ -26,7 +26,8 @@ class Gate:
 
     def screen(self, problems: Iterable[Problem]) -> list[str | None]:
         """Why each problem may not enter, or None; a later one may not repeat an earlier one."""
-        ids, signatures, refusals = set(self.ids), set(self.signatures), []
+        ids, signatures = set(self.ids), set(self.signatures)
+        refusals: list[str | None] = []
         for problem in problems:
             signature = self.environment.signature(problem)
             if problem.id in self.reserved or signature in self.reserved:

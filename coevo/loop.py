@@ -27,7 +27,7 @@ from coevo.store import Store
 from coevo.team import Member, Team, to_sampling
 from coevo.tracking import Tracker
 from coevo.utility import UTILITIES
-from environments import Environment, Malformed, Problem
+from environments import Diagnosis, Environment, Malformed, Problem
 
 
 class Loop:
@@ -99,6 +99,7 @@ class Loop:
         solver, k = self.team.solver, self.config.loop.group_size
         known = {p.id: self.store.attempts(p.id, solver.version)[:k] for p in problems}
         missing = [problem for problem in problems if len(known[problem.id]) < k]
+        known |= {problem.id: [] for problem in missing}  # the same seeds draw the same again
         self.tracker.phase(t, "rollout")
         with self.clock.part("rollout"):
             seeds = [derive(self.config.seed, "rollout", solver.version, p.id) for p in missing]
@@ -133,6 +134,7 @@ class Loop:
     ) -> list[Group]:
         """What the Solver learns from: every problem's attempts and preference pairs."""
         template, groups = self.config.agents.solver.template, []
+        diagnoses = self.diagnoses(problems, rollouts)
         for problem in problems:
             rng = generator(self.config.seed, "pairs", record.round, problem.id)
             pairs: list[PreferencePair] = make_pairs(
@@ -140,8 +142,20 @@ class Loop:
             )
             record.pairs += pairs
             prompt = solver_prompt(self.environment, template, problem)
-            groups.append(make_group(problem, prompt, rollouts[problem.id], pairs))
+            groups.append(make_group(problem, prompt, rollouts[problem.id], pairs, diagnoses))
         return groups
+
+    def diagnoses(
+        self, problems: Sequence[Problem], rollouts: dict[str, list[Attempt]]
+    ) -> dict[str, Diagnosis | None]:
+        """The Teacher's diagnosis of every failed attempt by its id, if the learner heeds them."""
+        if self.config.loop.rejected == "whole":
+            return {}
+        failed = [(p, a) for p in problems for a in rollouts[p.id] if not a.verdict.correct]
+        with self.clock.part("verify"):
+            items = [(problem, attempt.completion.text) for problem, attempt in failed]
+            found = self.team.teacher.map("diagnose", items)
+        return {attempt.id: found[i] for i, (_, attempt) in enumerate(failed)}
 
     def learn(self, member: Member, groups: Sequence[Group], t: int) -> dict[str, float]:
         """One update of a role; afterwards all its workers sample from the new weights."""
@@ -237,9 +251,11 @@ class Loop:
             else:
                 screened.append(self._signed(proposal, solved[id(proposal)], t))
         valid = [p for p in screened if p.valid]
-        refusals = dict(zip(map(id, valid), self.gate.screen(p.result for p in valid), strict=True))
+        refusals = dict(
+            zip(map(id, valid), self.gate.screen(p.problem for p in valid), strict=True)
+        )
         return [
-            dataclasses.replace(p, status=refusals[id(p)]) if refusals.get(id(p)) else p
+            dataclasses.replace(p, status=refusal) if (refusal := refusals.get(id(p))) else p
             for p in screened
         ]
 
@@ -261,7 +277,7 @@ class Loop:
 
         A problem that it never solves is solved again by the Teacher, and dropped if that fails.
         """
-        candidates = {p.result.id: p.result for p in proposals if p.status == "proposed"}
+        candidates = {p.problem.id: p.problem for p in proposals if p.status == "proposed"}
         probes = self.attempt(list(candidates.values()), t)
         record.probes = probes
         success = {i: sum(a.verdict.correct for a in g) / len(g) for i, g in probes.items()}
@@ -277,9 +293,9 @@ class Loop:
         tried = []
         for proposal in proposals:
             if proposal.status == "proposed":
-                s = success[proposal.result.id]
-                worth = 0.0 if proposal.result.id in dropped else utility(s, self.config.utility)
-                status = "unsolved" if proposal.result.id in dropped else "proposed"
+                s = success[proposal.problem.id]
+                worth = 0.0 if proposal.problem.id in dropped else utility(s, self.config.utility)
+                status = "unsolved" if proposal.problem.id in dropped else "proposed"
                 proposal = dataclasses.replace(proposal, success=s, utility=worth, status=status)
             tried.append(proposal)
         return tried
@@ -289,9 +305,9 @@ class Loop:
         template, pool = self.config.agents.generator.template, self.curriculum.problems
         return [
             Group(
-                problem_id=p.result.id,
+                problem_id=p.problem.id,
                 prompt=generator_prompt(template, pool[p.source_id], p.attempt_text),
-                completions=(Completion(text=p.result.statement, finish_reason="reference"),),
+                completions=(Completion(text=p.problem.statement, finish_reason="reference"),),
                 rewards=(p.utility,),
             )
             for p in proposals

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from agents.records import Attempt, Completion, Group, PreferencePair
 from coevo.config import LoopConfig
-from environments import Problem
+from environments import Diagnosis, Problem
 
 
 def make_pairs(
@@ -36,11 +36,17 @@ def make_pairs(
 
 
 def make_group(
-    problem: Problem, prompt: str, attempts: Sequence[Attempt], pairs: Sequence[PreferencePair]
+    problem: Problem,
+    prompt: str,
+    attempts: Sequence[Attempt],
+    pairs: Sequence[PreferencePair],
+    diagnoses: Mapping[str, Diagnosis | None],
 ) -> Group:
     """One problem's attempts for a learner: reward 1 for a correct one, pairs by position.
 
-    A reference solution that pairs use is appended; its reward is 0, as no policy drew it.
+    A reference solution that pairs use is appended; its reward is 0, as no policy drew it. A
+    failed attempt with a diagnosis (by attempt id) ends with its first wrong step, so that what
+    follows rightly from a wrong step is not held against it: Step-DPO (arXiv 2406.18629), §3.1.
     """
     completions = {attempt.id: attempt.completion for attempt in attempts}
     rewards = [float(attempt.verdict.correct) for attempt in attempts]
@@ -48,6 +54,7 @@ def make_group(
         if pair.chosen_id not in completions:
             completions[pair.chosen_id] = pair.chosen
             rewards.append(0.0)
+    found = [diagnoses.get(name) for name in completions]
     place = {name: position for position, name in enumerate(completions)}
     return Group(
         problem_id=problem.id,
@@ -55,4 +62,5 @@ def make_group(
         completions=tuple(completions.values()),
         rewards=tuple(rewards),
         pairs=tuple((place[pair.chosen_id], place[pair.rejected_id]) for pair in pairs),
+        ends=tuple(diagnosis.end if diagnosis else None for diagnosis in found),
     )

@@ -19,7 +19,7 @@ class RoundRecord:
     """Round 0 is the set-up: seeds, initial SFT, the base evaluation."""
 
     round: int
-    batch: list[tuple[Problem, str]] = field(default_factory=list)
+    batch: Sequence[tuple[Problem, str]] = field(default_factory=list)
     rollouts: dict[str, list[Attempt]] = field(default_factory=dict)
     probes: dict[str, list[Attempt]] = field(default_factory=dict)
     standings: list[tuple[str, Standing]] = field(default_factory=list)
@@ -96,11 +96,7 @@ class RoundRecord:
 
     def table(self, curriculum: Curriculum) -> list[dict[str, Any]]:
         """A row for every problem that was placed in a zone this round."""
-        utility = {
-            p.result.id: p.utility
-            for p in self.proposals
-            if p.success is not None and isinstance(p.result, Problem)
-        }
+        utility = {p.problem.id: p.utility for p in self.proposals if p.success is not None}
         rows = []
         for problem_id, standing in self.standings:
             problem = curriculum.problems[problem_id]

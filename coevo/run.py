@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 import secrets
 import signal
 import sqlite3
 import statistics
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +25,10 @@ from coevo import checkpoint, compose
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
+from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.record import RoundRecord
+from coevo.run_folder import make_environment
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
 from coevo.store import Store, StoreError
@@ -50,16 +54,11 @@ def start(config: Config) -> dict[str, Any]:
 
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
-    environment = environments.make(config.environment.name, **config.environment.options)
+    environment = make_environment(config.environment)
     seeds = _seeds(config, environment)  # before anything is written
     folder = _new_folder(config)
-    config.name = folder.name
     with _locked(folder), _guarded(folder):
-        compose.save(config, folder / "config.yaml")
-        (folder / "logs").mkdir(exist_ok=True)
-        store = Store(folder / "run.db", create=True)
-        store.set_meta("wandb_id", secrets.token_hex(4))
-        return _drive(config, folder, store, seeds)
+        return _drive(config, folder, Store(folder / "run.db"), seeds)
 
 
 def resume(
@@ -87,7 +86,7 @@ def resume(
     with _locked(folder), _guarded(folder):
         store = Store(folder / "run.db")
         compose.save(config, folder / "config.yaml")
-        environment = environments.make(config.environment.name, **config.environment.options)
+        environment = make_environment(config.environment)
         return _drive(config, folder, store, _seeds(config, environment))
 
 
@@ -121,7 +120,7 @@ class Session:
     ):
         self.config, self.folder, self.store, self.seeds = config, folder, store, seeds
         self.clock = Clock()
-        self.environment = environments.make(config.environment.name, **config.environment.options)
+        self.environment = make_environment(config.environment)
         self.heldout = heldout(self.environment, config.evaluation.per_cell)
         self.tracker = make_tracker(config.tracker, folder)
         self.runtime: Runtime = InlineRuntime()
@@ -201,11 +200,6 @@ class Session:
     def _set_up(self) -> RoundRecord:
         """Round 0: the base evaluation, the seeds, the initial SFT if it is on."""
         record = RoundRecord(round=0, admitted=self.seeds)
-        refused = [reason for reason in self.loop.gate.screen(self.seeds) if reason]
-        if refused:
-            raise RunError(
-                f"{len(refused)} seed problems are refused: {', '.join(sorted(set(refused)))}"
-            )
         self.curriculum.admit(self.seeds)
         for problem in self.seeds:
             self.loop.gate.remember(problem)
@@ -289,35 +283,68 @@ class Session:
 
 
 def _seeds(config: Config, environment: environments.Environment) -> list[environments.Problem]:
-    if config.curriculum.seed_file is not None:
-        return read_seeds(Path(config.curriculum.seed_file), environment)
+    """The seeds of a run; raises `ConfigError` if the quality gate would refuse one."""
     reserved = heldout(environment, config.evaluation.per_cell)
-    return sample_seeds(environment, config.curriculum, config.seed, reserved)
+    path = config.curriculum.seed_file
+    if path is None:
+        return sample_seeds(environment, config.curriculum, config.seed, reserved)
+    seeds = read_seeds(Path(path), environment)
+    gate = Gate(environment, reserved, config.curriculum.near_duplicates)
+    for seed, refusal in zip(seeds, gate.screen(seeds), strict=True):
+        if refusal is not None:
+            reason = {"heldout": "is in the held-out set, or nearly"}.get(
+                refusal, "is nearly the same as another (curriculum.near_duplicates=true admits it)"
+            )
+            raise ConfigError(f"curriculum.seed_file={path}: {seed.statement!r} {reason}")
+    return seeds
 
 
 def _new_folder(config: Config) -> Path:
-    """Makes the run's folder; a name in use is refused, a default one is numbered."""
+    """Makes the run's folder, with configuration and empty memory, whole or not at all.
+
+    A name in use is refused; a default one is numbered. Sets `config.name`.
+    """
     root = Path(config.runs_dir)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if config.name is not None:
-            (root / config.name).mkdir()
-            return root / config.name
-        number = 1
-        while True:
-            name = f"{config.experiment}-seed{config.seed}" + (f"-{number}" if number > 1 else "")
-            try:
-                (root / name).mkdir()
-                return root / name
-            except FileExistsError:
-                number += 1
-    except FileExistsError as error:
-        raise ConfigError(
-            f"the run {root / str(config.name)} exists: write `coevo resume {root / str(config.name)}` "
-            "to go on with it, or another name="
-        ) from error
+        chosen = config.name
+        for number in itertools.count(1):
+            config.name = chosen or _default_name(config, number)
+            if _claim(root, config):
+                return root / config.name
+            if chosen is not None:
+                raise ConfigError(
+                    f"the run {root / chosen} exists: write `coevo resume {root / chosen}` to go "
+                    "on with it, or another name="
+                )
     except OSError as error:
         raise RunError(f"no run can be written to {root}: {error.strerror}") from error
+    raise AssertionError("unreachable")
+
+
+def _default_name(config: Config, number: int) -> str:
+    return f"{config.experiment}-seed{config.seed}" + (f"-{number}" if number > 1 else "")
+
+
+def _claim(root: Path, config: Config) -> bool:
+    """Whether the name was free; then the folder is there, made beside and renamed."""
+    final = root / str(config.name)
+    if final.exists():
+        return False
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=root) as scratch:
+        folder = Path(scratch) / "run"
+        (folder / "logs").mkdir(parents=True)
+        compose.save(config, folder / "config.yaml")
+        store = Store(folder / "run.db", create=True)
+        store.set_meta("wandb_id", secrets.token_hex(4))
+        store.close()
+        try:
+            folder.rename(final)
+        except OSError as error:  # another process was faster
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return False
+            raise
+    return True
 
 
 @contextmanager
@@ -351,8 +378,8 @@ def _guarded(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.OperationalError, StoreError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error)
-        if not full:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not full and getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
             raise
         raise RunError(
             f"no space left for {folder}; all finished rounds are safe: "

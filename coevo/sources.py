@@ -42,7 +42,11 @@ def attempts_to_refine(
         right = [attempt for attempt in attempts if attempt.verdict.correct]
         wrong = [attempt for attempt in attempts if not attempt.verdict.correct]
         zone = zone_of(len(right), len(attempts))
-        if config.mastered == "harden" and right and len(right) / len(attempts) >= config.harden_from:
+        if (
+            config.mastered == "harden"
+            and right
+            and len(right) / len(attempts) >= config.harden_from
+        ):
             eligible.append((problem, right, "harder"))
         elif zone == "learning":
             eligible.append((problem, wrong, "weakness"))

@@ -207,7 +207,16 @@ class Store:
         self.db.executemany(
             "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (round, benchmark, p.id, p.family, p.level, p.answer, correct, json.dumps(list(answers)))
+                (
+                    round,
+                    benchmark,
+                    p.id,
+                    p.family,
+                    p.level,
+                    p.answer,
+                    correct,
+                    json.dumps(list(answers)),
+                )
                 for p, correct, answers in rows
             ],
         )

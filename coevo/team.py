@@ -22,8 +22,8 @@ def make_role(role: str, config: RoleConfig, environment: EnvironmentConfig) -> 
     from agents.roles.teacher import Teacher
 
     domain = environments.make(environment.name, **environment.options)
-    options = {"dtype": config.policy.dtype, "chat": config.policy.chat}
-    options["batch_size"] = config.policy.batch_size  # type: ignore[assignment]
+    options: dict[str, Any] = dataclasses.asdict(config.policy)
+    options = {key: options[key] for key in ("dtype", "chat", "batch_size")}
     policy = make_policy(config.policy.name, domain, config.model, **options)
     kind: Callable[..., Any] = {"teacher": Teacher, "solver": Solver, "generator": Generator}[role]
     return kind(domain, policy, to_sampling(config.sampling), config.template)

@@ -231,18 +231,20 @@ class Arithmetic(Environment):
         written = text[:LONGEST_COMPLETION].split("#")[0].split(";")
         for index, due in enumerate(expression.steps):
             found = _STEP.match(written[index]) if index < len(written) else None
+            end = len(";".join(written[: index + 1]))
             if found is None:
                 detail = written[index] if index < len(written) else "no further step"
-                return Diagnosis(step=index, kind="format", detail=detail[:40])
+                return Diagnosis(step=index, kind="format", detail=detail[:40], end=end)
             if written[index] != str(due):
                 detail = f"{written[index]} instead of {due}"
                 same = found.group(1, 2, 3) == (str(due.left), due.operator, str(due.right))
                 if same:
-                    return Diagnosis(step=index, kind="calculation", detail=detail)
-                return Diagnosis(step=index, kind="structure", detail=detail)
+                    return Diagnosis(step=index, kind="calculation", detail=detail, end=end)
+                return Diagnosis(step=index, kind="structure", detail=detail, end=end)
         if self.verify(problem, text).correct:
             return None
-        return Diagnosis(step=len(expression.steps), kind="answer", detail=text[-20:])
+        step = len(expression.steps)
+        return Diagnosis(step=step, kind="answer", detail=text[-20:], end=len(text))
 
     def vary(
         self,

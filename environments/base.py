@@ -78,12 +78,14 @@ class Diagnosis:
 
     `step` counts the completion's steps from 0; `kind` is `calculation` (the step's result is
     wrong), `structure` (it is not the step that is due), `answer` (the steps are right, the
-    answer is not theirs) or `format` (no step can be read there).
+    answer is not theirs) or `format` (no step can be read there). `end` counts the characters of
+    the completion up to and with the wrong step; None where that is not known.
     """
 
     step: int
     kind: Literal["calculation", "structure", "answer", "format"]
     detail: str = ""
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,9 @@ class Corpus:
 
     def example(self) -> tuple[str, str]:
         problem = self.problem()
-        attempt = careless_solution(parse(problem.statement), self.rng)
+        expression = parse(problem.statement)
+        assert isinstance(expression, Expression)
+        attempt = careless_solution(expression, self.rng)
         if self.rng.random() >= SHARE_PROPOSALS:
             return f"S:{self.environment.prompt(problem)}", attempt
         correct = self.environment.verify(problem, attempt).correct
@@ -157,7 +160,9 @@ class Corpus:
         return f"G:{problem.statement}|{attempt}>", text
 
 
-def batches(corpus: Corpus, tokenizer, size: int, pool: int = 16):
+def batches(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerFast, size: int, pool: int = 16
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Padded batches of similar lengths: `ids` and `labels`, both (size, longest)."""
     ids_of = tokenizer.get_vocab()
     while True:

@@ -70,7 +70,7 @@ class Learner:
                 chosen = [tokenized[i] for i in order[start : start + self.config.groups_per_step]]
                 metrics = self._step(chosen, objective)
                 steps += 1
-                skipped += metrics.pop("skipped", 0)
+                skipped += int(metrics.pop("skipped", 0))
                 totals.update(metrics)
         self.version = version
         means = {name: total / steps for name, total in totals.items()}
@@ -87,16 +87,14 @@ class Learner:
             useful = bool(group.pairs) if objective == "dpo" else any(weights)
             if not useful:
                 continue
+            ends = group.ends or (None,) * len(group.completions)
             rows = [
-                self._row(completion, weight)
-                for completion, weight in zip(group.completions, weights, strict=True)
+                self._row(*parts) for parts in zip(group.completions, weights, ends, strict=True)
             ]
             prompt_ids = next((c.prompt_ids for c in group.completions if c.prompt_ids), None)
             if prompt_ids is None:
                 prompt_ids = tuple(encode(self.tokenizer, group.prompt, self.chat))
-            tokenized.append(
-                TokenGroup(prompt_ids=prompt_ids, rows=rows, pairs=list(group.pairs))
-            )
+            tokenized.append(TokenGroup(prompt_ids=prompt_ids, rows=rows, pairs=list(group.pairs)))
             tokens += len(prompt_ids) + sum(len(row.token_ids) for row in rows)
             sequences += len(rows)
             pairs += len(group.pairs)
@@ -108,12 +106,26 @@ class Learner:
             "tokens": tokens,
         }
 
-    def _row(self, completion: Completion, weight: float) -> Row:
-        token_ids = completion.token_ids
+    def _row(self, completion: Completion, weight: float, end: int | None) -> Row:
+        token_ids, logprobs = completion.token_ids, completion.logprobs
         if not token_ids:  # a text that no policy drew, such as a reference solution
             ids = self.tokenizer(completion.text, add_special_tokens=False).input_ids
             token_ids = (*ids, self.tokenizer.eos_token_id)
-        return Row(token_ids=token_ids, sampling_logprobs=completion.logprobs, weight=weight)
+        if end is not None and end < len(completion.text):
+            count = self._tokens_of(token_ids, end)
+            token_ids, logprobs = token_ids[:count], logprobs[:count]
+        return Row(token_ids=token_ids, sampling_logprobs=logprobs, weight=weight)
+
+    def _tokens_of(self, token_ids: Sequence[int], characters: int) -> int:
+        """How many tokens it takes to write that many characters, at least one."""
+        return next(
+            (
+                count
+                for count in range(1, len(token_ids))
+                if len(self.tokenizer.decode(token_ids[:count])) >= characters
+            ),
+            len(token_ids),
+        )
 
     def _batches(self, groups: Sequence[TokenGroup]) -> list[MicroBatch]:
         budget, pad = self.config.tokens_per_micro_batch, self.tokenizer.pad_token_id
@@ -139,7 +151,7 @@ class Learner:
             loss.backward()
             totals.update({"loss": loss.item(), **metrics})
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        totals["grad_norm"] = norm.item()
+        totals.update({"grad_norm": norm.item()})
         if torch.isfinite(norm) and np.isfinite(totals["loss"]):
             self.optimizer.step()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -15,7 +16,7 @@ from agents.quiet import quiet
 from agents.records import Completion
 
 
-def encode(tokenizer, text: str, chat: bool) -> list[int]:
+def encode(tokenizer: Any, text: str, chat: bool) -> list[int]:
     """Token ids of a prompt: its characters as they are, or one user turn of the chat template."""
     if not chat:
         return tokenizer(text, add_special_tokens=False).input_ids

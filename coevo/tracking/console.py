@@ -190,11 +190,12 @@ def print_summary(
         seconds = dict(summary["seconds"])
         total = seconds.pop("total", sum(seconds.values()))
         _show(console, _share_table("time", "seconds", seconds, total, digits=1))
+    run = name if folder == Path("runs") / name else str(folder)
     lines = [
         ("\nThe run is in ", str(folder)),
-        ("Next: ", f"coevo eval {name}"),
-        ("      ", f"coevo explain {name} {example}"),
-        ("      ", f"coevo export {name} --what model --to {name}-model"),
+        ("Next: ", f"coevo eval {run}"),
+        ("      ", f"coevo explain {run} {example}"),
+        ("      ", f"coevo export {run} --what model --to {name}-model"),
     ]
     for label, content in lines:  # not wrapped, so that they can be copied
         console.print(Text.assemble(label, (content, "bold")), soft_wrap=True)

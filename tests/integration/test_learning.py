@@ -22,3 +22,19 @@ MODERATE = [
     "evaluation.sampling.max_tokens=112",
     "agents.solver.learner.threads=2",
 ]
+
+
+@pytest.mark.slow
+def test_three_rounds_raise_held_out_accuracy(tmp_path: Path) -> None:
+    """132 problems of which the Solver sees none, four completions each, the same random numbers
+    before and after: without an update the difference is exactly 0, and its interval has no width.
+
+    Measured: +0.070 [0.044, 0.097] with seed 0, +0.049 [0.024, 0.074] with seed 1.
+    """
+    summary, _ = run(tmp_path, *MODERATE)
+    score = summary["benchmarks"]["heldout"]
+    assert score["metric"] == "mean@4"
+    assert score["problems"] == 132
+    assert score["delta"] >= 0.03
+    assert score["delta_ci95"][0] > 0.005
+    assert score["pass@4"]["final"] >= score["pass@4"]["base"] - 0.02

@@ -231,20 +231,37 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_untouched(bad: float) -> N
 # -- log-probabilities ----------------------------------------------------------------------------
 
 
+def plain_logprobs(of: Learner, groups: list[Group]) -> list[torch.Tensor]:
+    """By a forward of each sequence alone: no padding, no cache, log_softmax over all positions."""
+    lines = []
+    for group in of._prepare(groups, "sft")[0]:
+        for row in group.rows:
+            ids = torch.tensor([[*group.prompt_ids, *row.token_ids]])
+            table = of.model(input_ids=ids).logits[0].log_softmax(-1)
+            start = len(group.prompt_ids) - 1
+            lines.append(
+                torch.stack([table[start + i, token] for i, token in enumerate(row.token_ids)])
+            )
+    return lines
+
+
 def test_logprobs_equal_those_of_a_plain_forward() -> None:
-    """Against a forward of each sequence alone, unpadded, with log_softmax over all positions."""
     trained, groups = learner("sft"), lessons() + drawn()
-    for line, row in zip(
-        logprobs(trained, groups),
-        [row for group in trained._prepare(groups, "sft")[0] for row in group.rows],
-        strict=True,
-    ):
-        ids = torch.tensor([[*row.prompt_ids, *row.token_ids]])
-        with torch.no_grad():
-            table = trained.model(input_ids=ids).logits[0].log_softmax(-1)
-        start = len(row.prompt_ids)
-        plain = [table[start + i - 1, token].item() for i, token in enumerate(row.token_ids)]
-        assert line.tolist() == pytest.approx(plain, abs=1e-5)
+    with torch.no_grad():
+        plain = plain_logprobs(trained, groups)
+    for line, expected in zip(logprobs(trained, groups), plain, strict=True):
+        assert line.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_gradients_equal_those_of_a_plain_forward() -> None:
+    """The prompt that completions share must receive the gradient of them all."""
+    trained, groups = learner("sft"), lessons() + drawn()
+    parameters = list(trained.model.parameters())
+    batch = collate(trained._prepare(groups, "sft")[0], trained.tokenizer.pad_token_id)
+    shared = torch.autograd.grad(trained._logprobs(batch).sum(), parameters)
+    total = torch.stack([line.sum() for line in plain_logprobs(trained, groups)]).sum()
+    for got, expected in zip(shared, torch.autograd.grad(total, parameters), strict=True):
+        assert torch.allclose(got, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -264,7 +281,7 @@ def test_a_reference_text_ends_with_the_end_token() -> None:
     trained = learner("sft")
     (group, _), _ = trained._prepare(lessons(), "sft")
     (row,) = group.rows
-    assert trained.tokenizer.decode(row.prompt_ids) == PROMPTS[0]
+    assert trained.tokenizer.decode(group.prompt_ids) == PROMPTS[0]
     assert trained.tokenizer.decode(row.token_ids[:-1]) == RIGHT[0]
     assert row.token_ids[-1] == trained.tokenizer.eos_token_id
 

@@ -272,7 +272,7 @@ def inputs_of(given: Any, logprobs: torch.Tensor, wanted: list[int], normaliser:
         return padded([rows[i].tolist() for i in wanted], width=max(LENGTHS))
 
     place = {row: position for position, row in enumerate(wanted)}
-    pairs = [(place[w], place[l]) for w, l in given.pairs if w in place and l in place]
+    pairs = [tuple(place[row] for row in pair) for pair in given.pairs if set(pair) <= set(wanted)]
     return LossInputs(
         logprobs=logprobs,
         loss_mask=mask_of([given.rows[i].tolist() for i in wanted], width=max(LENGTHS)),

@@ -147,7 +147,7 @@ def test_logprobs_are_of_the_distribution_drawn_from(
                 rows, completion.token_ids, completion.logprobs, strict=True
             ):
                 mass, nucleus = 0.0, []
-                for candidate in sorted(range(len(row)), key=lambda i: -row[i]):  # noqa: B023
+                for candidate in sorted(range(len(row)), key=lambda i, row=row: -row[i]):
                     nucleus.append(candidate)
                     mass += row[candidate]
                     if mass >= top_p and top_p < 1:

@@ -213,7 +213,7 @@ def test_generator_writes_a_problem() -> None:
         ("8 + 6", "characters"),
         ("007+5", "operand"),
         ("100+5", "operand"),
-        ("3-9", "range"),
+        ("99*99", "range"),
         ("5", "level"),
         ("+".join("1" * 9), "level"),
         ("1+" * 40 + "1", "length"),

@@ -16,9 +16,7 @@ def proposals(teacher: int = 0, generator: int = 0, **changes: object) -> list[P
     found = []
     for author, count in (("teacher", teacher), ("generator", generator)):
         for index in range(count):
-            problem = Problem(
-                domain="d", family="f", statement=f"{author} {index}", author=author
-            )
+            problem = Problem(domain="d", family="f", statement=f"{author} {index}", author=author)
             values = {
                 "author": author, "round": 1, "index": index, "source_id": "s", "attempt_id": "a",
                 "attempt_text": "", "text": problem.statement, "result": problem, "valid": True,

@@ -43,7 +43,7 @@ def test_screening_alone_remembers_nothing() -> None:
 
 
 def test_a_refused_problem_blocks_no_other() -> None:
-    """"5+7" is refused for a held-out set; its signature is not counted as taken by it."""
+    """ "5+7" is refused for a held-out set; its signature is not counted as taken by it."""
     gate = Gate(ENVIRONMENT, problems("5+7"))
     assert screen(gate, "5+7", "5+8", "8+5") == ["heldout", None, "near_duplicate"]
 

@@ -82,7 +82,10 @@ def test_as_many_as_asked_in_turn(count: int) -> None:
     sources = refine(count)
     assert len(sources) == count
     times = Counter(source.problem.id for source in sources)
-    assert not times or max(times.values()) - min(times.get(n, 0) for n in ("learning", "mastered")) <= 1
+    assert (
+        not times
+        or max(times.values()) - min(times.get(n, 0) for n in ("learning", "mastered")) <= 1
+    )
     assert len(imitate(count)) == count
 
 

@@ -74,9 +74,7 @@ def fill(store: Store, round: int) -> None:
 
 
 def counts(store: Store) -> dict[str, int]:
-    return {
-        table: store.query(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES_BY_ROUND
-    }
+    return {table: store.query(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES_BY_ROUND}
 
 
 # -- round trips ----------------------------------------------------------------------------------
@@ -211,7 +209,9 @@ def test_forgetting_deletes_later_rounds_of_every_table(store: Store) -> None:
 
 
 def test_every_table_with_a_round_can_be_forgotten(store: Store) -> None:
-    names = [row["name"] for row in store.query("SELECT name FROM sqlite_master WHERE type='table'")]
+    names = [
+        row["name"] for row in store.query("SELECT name FROM sqlite_master WHERE type='table'")
+    ]
     with_round = {
         name
         for name in names
