@@ -29,7 +29,7 @@ def compose(overrides: Sequence[str]) -> Config:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = hydra_compose("config", overrides=list(overrides))
         config = OmegaConf.to_object(composed)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
     validate(config)

@@ -70,7 +70,10 @@ class Curriculum:
             self.queue[problem.id] = None
 
     def record(self, problem_id: str, standing: Standing) -> None:
+        """A new estimate. A new problem that proves too hard leaves the queue for the backlog."""
         self.standings[problem_id] = standing
+        if standing.zone == "too_hard":
+            self.queue.pop(problem_id, None)
 
     def draw(self, rng: np.random.Generator) -> list[tuple[Problem, Kind]]:
         """The next batch: new problems in order of admission, then backlog, then replay.

@@ -92,8 +92,15 @@ def test_a_problem_of_this_batch_is_not_replayed_in_it() -> None:
 def test_what_waits_in_the_queue_is_not_replayed() -> None:
     pool = curriculum(2, replay_share=0.5, backlog_share=0.1)
     pool.admit(problems(6))
-    attempted(pool, {n: n % 3 for n in range(6)})
+    attempted(pool, {n: 1 + n % 3 for n in range(6)})
     assert draw(pool) == (["0", "1"], ["new"] * 2)
+
+
+def test_a_new_problem_that_proves_too_hard_leaves_the_queue_for_the_backlog() -> None:
+    pool = curriculum(2, replay_share=0.25, backlog_share=0.25)
+    pool.admit(problems(4))
+    attempted(pool, {0: 0, 1: 2, 2: 2, 3: 2})
+    assert draw(pool) == (["1", "2", "0"], ["new", "new", "backlog"])
 
 
 def test_mastered_and_learning_are_replayed_too_hard_is_not() -> None:

@@ -108,7 +108,7 @@ def test_a_cap_holds_for_references_too() -> None:
 
 
 def test_group_has_rewards_and_positions() -> None:
-    group = make_group(PROBLEM, "S:7+5?", attempts("+-+"), pairs("+-+"))
+    group = make_group(PROBLEM, "S:7+5?", attempts("+-+"), pairs("+-+"), {})
     assert group.problem_id == PROBLEM.id
     assert group.prompt == "S:7+5?"
     assert [c.text for c in group.completions] == ["text 0", "text 1", "text 2"]
@@ -117,7 +117,14 @@ def test_group_has_rewards_and_positions() -> None:
 
 
 def test_group_appends_the_reference_once() -> None:
-    group = make_group(PROBLEM, "S:7+5?", attempts("---"), pairs("---"))
+    group = make_group(PROBLEM, "S:7+5?", attempts("---"), pairs("---"), {})
     assert [c.text for c in group.completions] == ["text 0", "text 1", "text 2", "7+5=12#12"]
     assert group.rewards == (0.0,) * 4
     assert group.pairs == ((3, 0), (3, 1), (3, 2))
+
+
+def test_a_failed_attempt_ends_with_its_first_error() -> None:
+    own = attempts("+-")
+    error = Diagnosis(step=0, kind="calculation", end=4)
+    group = make_group(PROBLEM, "S:7+5?", own, pairs("+-"), {own[1].id: error})
+    assert group.ends == (None, 4)
