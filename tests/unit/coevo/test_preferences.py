@@ -10,7 +10,7 @@ import pytest
 from agents.records import Attempt, Completion
 from coevo.config import LoopConfig
 from coevo.preferences import make_group, make_pairs
-from environments import Verdict
+from environments import Diagnosis, Verdict
 from environments.arithmetic import Arithmetic
 
 PROBLEM = Arithmetic().parse_problem("7+5")
