@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(words)
     except SystemExit as leave:  # --help of a command
         return leave.code if isinstance(leave.code, int) else 2
-    except KeyboardInterrupt:
-        return _fail("stopped", 130)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "stopped", 130)
     except BrokenPipeError:  # such as `coevo explain RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -107,7 +107,7 @@ def _status(error: Exception) -> int | None:
     failures = {"RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost"}
     if names & failures or type(error) is OSError or isinstance(error, PackagesError):
         return 1
-    return 130 if "Interrupted" in names else None
+    return None
 
 
 def _fail(message: str, status: int) -> int:

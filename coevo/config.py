@@ -112,6 +112,7 @@ class LoopConfig:
     new_problems: int = between(1, 1_000_000, 64)  # admitted a round, at most
     refinements: int = between(1, 1_000_000, 48)  # that the Teacher writes a round
     proposals: int = between(0, 1_000_000, 48)  # that the Generator writes a round
+    imitate: str = one_of("uniform", "utility")  # how its sources are drawn
     train_generator: bool = True
     initial_sft: bool = False
     initial_sft_epochs: int = between(1, 100, 1)

@@ -206,7 +206,9 @@ class Loop:
         if not self.team.generator:
             return []
         rng = generator(self.config.seed, "propose", t)
-        sources = attempts_to_imitate(problems, rollouts, self.config.loop, rng)
+        sources = attempts_to_imitate(
+            problems, rollouts, self.config.loop, self.config.utility, rng
+        )
         self.tracker.phase(t, "propose")
         with self.clock.part("rollout"):
             items = [

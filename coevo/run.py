@@ -31,7 +31,7 @@ from coevo.record import RoundRecord
 from coevo.run_folder import make_environment
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
-from coevo.store import Store, StoreError
+from coevo.store import Store
 from coevo.summary import digest, summarize
 from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
@@ -42,7 +42,7 @@ class RunError(RuntimeError):
     """A run that cannot start or go on; the message says why and what to do."""
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM: the round under way is given up, all rounds before it are safe."""
 
 
@@ -367,24 +367,32 @@ def _locked(folder: Path) -> Iterator[None]:
 @contextmanager
 def _guarded(folder: Path) -> Iterator[None]:
     """Turns signals into `Interrupted`, and a full disk into a `RunError`."""
+    received: list[str] = []
 
     def interrupt(number: int, _: object) -> None:
-        raise Interrupted(
-            f"stopped by {signal.Signals(number).name}; all finished rounds are safe: "
-            f"coevo resume {folder}"
-        )
+        received.append(signal.Signals(number).name)
+        raise Interrupted
 
     before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except (OSError, sqlite3.OperationalError, StoreError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if not full and getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
-            raise
+    except BaseException as error:
+        if received:  # whatever became of the exception on its way through a library
+            raise Interrupted(
+                f"stopped by {received[0]}; all finished rounds are safe: coevo resume {folder}"
+            ) from None
+        _explain_full_disk(error, folder)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _explain_full_disk(error: BaseException, folder: Path) -> None:
+    """Raises a `RunError` if that is what the error comes from."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    if full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         raise RunError(
             f"no space left for {folder}; all finished rounds are safe: "
             f"make room, then coevo resume {folder}"
         ) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

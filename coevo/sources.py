@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.records import Attempt
-from coevo.config import LoopConfig
+from coevo.config import LoopConfig, UtilityConfig
 from coevo.curriculum import zone_of
+from coevo.utility import UTILITIES
 from environments import Problem
 from environments.base import Direction
 
@@ -59,16 +60,30 @@ def attempts_to_imitate(
     problems: Sequence[Problem],
     rollouts: dict[str, list[Attempt]],
     config: LoopConfig,
+    utility: UtilityConfig,
     rng: np.random.Generator,
 ) -> list[Source]:
-    """`proposals` failed attempts for the Generator, in turn over the problems in the learning zone."""
+    """`proposals` failed attempts for the Generator, at problems in the learning zone.
+
+    Uniform: in turn over the problems. Utility: problems are drawn with replacement, in proportion
+    to what a problem with their success rate is worth.
+    """
     eligible: list[tuple[Problem, list[Attempt], Direction]] = []
+    worth = []
     for problem in problems:
         attempts = rollouts[problem.id]
         wrong = [attempt for attempt in attempts if not attempt.verdict.correct]
         if wrong and (len(wrong) < len(attempts) or config.too_hard == "refine"):
             eligible.append((problem, wrong, "similar"))
-    return _in_turn(eligible, config.proposals, rng)
+            worth.append(UTILITIES[utility.name](1 - len(wrong) / len(attempts), utility))
+    if config.imitate == "uniform" or sum(worth) == 0:
+        return _in_turn(eligible, config.proposals, rng)
+    shares = np.array(worth) / sum(worth)
+    drawn = rng.choice(len(eligible), size=config.proposals, p=shares)
+    return [
+        Source(problem, attempts[rng.integers(len(attempts))], direction)
+        for problem, attempts, direction in (eligible[i] for i in drawn)
+    ]
 
 
 def _in_turn(

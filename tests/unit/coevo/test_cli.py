@@ -174,7 +174,7 @@ def test_a_saved_configuration_takes_single_keys_only() -> None:
         (ConfigError("wrong"), 2),
         (type("RunError", (RuntimeError,), {})("it broke"), 1),
         (type("CheckpointError", (RuntimeError,), {})("it broke"), 1),
-        (type("Interrupted", (Exception,), {})("resume it"), 130),
+        (type("Interrupted", (KeyboardInterrupt,), {})("resume it"), 130),
         (KeyboardInterrupt(), 130),
     ],
 )

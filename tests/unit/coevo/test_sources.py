@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.records import Attempt, Completion
-from coevo.config import LoopConfig
+from coevo.config import LoopConfig, UtilityConfig
 from coevo.sources import Source, attempts_to_imitate, attempts_to_refine
 from environments import Problem, Verdict
 
@@ -36,7 +36,9 @@ def refine(count: int = 24, seed: int = 0, **changes: object) -> list[Source]:
 
 def imitate(proposals: int = 24, **changes: object) -> list[Source]:
     config = LoopConfig(proposals=proposals, **changes)
-    return attempts_to_imitate(PROBLEMS, ROLLOUTS, config, np.random.default_rng(0))
+    return attempts_to_imitate(
+        PROBLEMS, ROLLOUTS, config, UtilityConfig(), np.random.default_rng(0)
+    )
 
 
 def by_problem(sources: list[Source]) -> dict[str, tuple[str, set[int]]]:
@@ -98,3 +100,17 @@ def test_nothing_to_refine_gives_nothing() -> None:
 def test_sources_depend_on_the_generator_alone() -> None:
     assert refine(seed=1) == refine(seed=1)
     assert any(refine(seed=1) != refine(seed=seed) for seed in range(2, 6))
+
+
+def test_imitating_by_utility_prefers_the_middle_and_repeats_sources() -> None:
+    """Success 1/2 is worth 1, success 0 (under `refine`) exp(-0.25 / 0.08) = 0.044: 23 to 1."""
+    drawn = imitate(480, imitate="utility", too_hard="refine")
+    counts = Counter(source.problem.id for source in drawn)
+    assert len(drawn) == 480
+    assert 2 <= counts["hard"] <= 60 and counts["mastered"] == 0
+
+
+def test_hardening_from_a_success_rate() -> None:
+    """With half of the rollouts right, a threshold of one half makes the problem harder."""
+    found = by_problem(refine(harden_from=0.5))
+    assert found["learning"] == ("harder", {0, 3})

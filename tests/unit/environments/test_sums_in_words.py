@@ -1,13 +1,17 @@
+import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments import Diagnosis, Malformed, Problem
 from environments.sums_in_words import FAMILIES, LEVELS, WORDS, Equation, SumsInWords, read
 
+ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = SumsInWords()
 STORY = "Ana has 23 apples and gets 8 more. How many apples does Ana have now?"
 
@@ -292,3 +296,12 @@ def test_any_completion_is_judged_and_diagnosed(text):
         assert "31" in text
     else:
         assert isinstance(ENVIRONMENT.diagnose(asked, text), Diagnosis)
+
+
+def test_the_examples_in_the_prompts_are_no_problems():
+    agents = yaml.safe_load((ROOT / "conf/agents/smollm2.yaml").read_text())
+    templates = agents["solver"]["template"] + agents["generator"]["template"]
+    examples = re.findall(r"(?:What|Ivy) [^\n]*\?", templates)
+    assert len(examples) == 7
+    for example in examples:
+        assert isinstance(ENVIRONMENT.parse_problem(example), Malformed), example
