@@ -7,6 +7,9 @@ torch threads, so that the same seed gives the same run, bit for bit on CPU, in 
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -115,8 +118,6 @@ class Worker:
     def __init__(self, factory: Factory, threads: int):
         os.environ["OMP_NUM_THREADS"] = str(threads)  # Ray sets 1 for an actor without CPUs
         self.target = factory()
-        import sys
-
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
 
@@ -183,12 +184,16 @@ class RayRuntime:
         import ray
 
         self.ray, self.restarts = ray, restarts
+        ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         ray.init(
             address=address or "local",
             include_dashboard=None if address else False,
             log_to_driver=False,
             logging_level="ERROR",
         )
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in ours.items():  # Ray puts its own in their place
+                signal.signal(number, handler)
         self.handles: list[RayHandle] = []
 
     def start(
