@@ -144,7 +144,10 @@ class RayHandle:
                         self.ray.get(self._send(worker, "load_weights", self.weights))
                     reference = self._send(worker, method, arguments)
                 return self.ray.get(reference)
-            except self.ray.exceptions.RayActorError as error:
+            except (
+                self.ray.exceptions.RayActorError,
+                self.ray.exceptions.OutOfMemoryError,  # Ray kills a worker where memory runs out
+            ) as error:
                 if restart == self.restarts:
                     raise WorkerLost(f"{self.name} worker {worker} died: {error}") from error
         raise AssertionError("unreachable")
