@@ -266,12 +266,13 @@ def test_bad_seeds_leave_no_run_behind(tmp_path: Path) -> None:
 
 
 def test_one_message_and_status_on_the_command_line(tmp_path: Path) -> None:
-    """Configuration: 2; a run that cannot go on: 1. No traceback in either."""
+    """Configuration: 2; a run that cannot be written: 1. No traceback in either."""
     cases = [
         (["run", "rounds=0"], 2, r"rounds=0 is out of range"),
         (["run", "experimnt=static"], 2, r"did you mean 'experiment'"),
         (["resume", str(tmp_path / "nowhere")], 2, r"there is no run .*nowhere"),
-        (["resume", str(tmp_path)], 1, r"is not the folder of a run"),
+        (["resume", str(tmp_path)], 2, r"is not that of a run"),
+        (["run", "runs_dir=/proc/nowhere"], 1, r"no run can be written to /proc/nowhere"),
     ]
     for arguments, status, expected in cases:
         process = command(*arguments)
