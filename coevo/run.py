@@ -269,6 +269,7 @@ class Session:
         temporary.replace(path)
         name = self.folder.name
         newest = checkpoint.folder_of(self._checkpoints(), self.store.last_round())
+        self.store.settle()
         self.tracker.log_artifact(f"{name}-memory", "dataset", self.folder / "run.db")
         self.tracker.log_artifact(f"{name}-checkpoint", "checkpoint", newest)
         self.tracker.finish(summary)

@@ -117,6 +117,10 @@ class Store:
     def close(self) -> None:
         self.db.close()
 
+    def settle(self) -> None:
+        """Moves what the write-ahead log holds into the file, so that a copy of it is whole."""
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is written inside happens whole or not at all."""

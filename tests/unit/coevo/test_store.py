@@ -289,3 +289,13 @@ def test_read_only_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     fill(Store(tmp_path / name / "run.db", create=True), 0)
     assert Store(tmp_path / name / "run.db", read_only=True).last_round() == 0
+
+
+def test_a_settled_database_can_be_copied_as_one_file(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run.db", create=True)
+    with store.transaction():
+        store.add_round(0, {"a": 1.0}, {"total": 2.0})
+    store.settle()
+    copy = tmp_path / "copy.db"
+    copy.write_bytes((tmp_path / "run.db").read_bytes())
+    assert Store(copy).last_round() == 0
