@@ -187,15 +187,19 @@ class Learner:
         drawn = mask.bool()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.dtype == "bfloat16"):
             cache = DynamicCache(config=self.model.config)
-            hidden = self.model.base_model(
-                input_ids=batch.prompt_ids.to(self.device),
-                attention_mask=prompt_mask,
-                position_ids=(prompt_mask.cumsum(-1) - 1).clamp(min=0),
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state[:, -1:][group_of_row]
+            hidden = (
+                self.model.base_model(
+                    input_ids=batch.prompt_ids.to(self.device),
+                    attention_mask=prompt_mask,
+                    position_ids=(prompt_mask.cumsum(-1) - 1).clamp(min=0),
+                    past_key_values=cache,
+                    use_cache=True,
+                )
+                .last_hidden_state[:, -1:]
+                .index_select(0, group_of_row)
+            )
             if targets.shape[1] > 1:  # the last token is predicted, not read
-                cache.batch_select_indices(group_of_row)
+                _share(cache, group_of_row)
                 lengths = prompt_mask.sum(-1)[group_of_row]
                 steps = torch.arange(targets.shape[1] - 1, device=self.device)
                 following = self.model.base_model(
@@ -257,3 +261,14 @@ class Learner:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.version = version
+
+
+def _share(cache: DynamicCache, group_of_row: torch.Tensor) -> None:
+    """Gives every completion its prompt's keys and values.
+
+    By `index_select`, whose gradient is summed in order: that of plain indexing, which the cache's
+    own method uses, is summed by several threads in any order, and runs would differ in the last bit.
+    """
+    for layer in cache.layers:
+        layer.keys = layer.keys.index_select(0, group_of_row)
+        layer.values = layer.values.index_select(0, group_of_row)

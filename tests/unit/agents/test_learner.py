@@ -16,6 +16,7 @@ from agents.policies.hf import HFPolicy
 from agents.records import Completion, Group
 from coevo.config import LearnerConfig
 from environments.arithmetic import Arithmetic
+from environments.benchmark import heldout
 
 RIGHT = ("7+5=12#12", "12+30=42;42-2=40#40")
 WRONG = ("7+5=13#13", "12+30=42;42-2=44#44")
@@ -335,3 +336,32 @@ def test_a_fresh_learner_can_be_saved_and_loaded(tmp_path: Path) -> None:
     fresh.update(lessons(), seed=1, version=1)
     other.update(lessons(), seed=1, version=1)
     assert other.weights() == fresh.weights()
+
+
+def test_two_threads_give_the_same_weights_every_time() -> None:
+    """Gradients of a shared prompt must be summed in a fixed order, whatever the threads do."""
+    environment = Arithmetic()
+    problems = heldout(environment, 2)
+    prompts = [Prompt(text=f"S:{p.statement}?", task="solve", problem=p) for p in problems]
+    drawn = HFPolicy("tiny").sample(prompts, 8, Sampling(max_tokens=80), range(len(prompts)))
+    groups = [
+        Group(
+            problem_id=problem.id,
+            prompt=prompt.text,
+            completions=tuple(completions),
+            pairs=tuple((i, j) for i in range(4) for j in range(4, 8)),
+        )
+        for problem, prompt, completions in zip(problems, prompts, drawn, strict=True)
+    ]
+    config = LearnerConfig(objective="dpo", lr=1e-4, tokens_per_micro_batch=2048)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        results = set()
+        for _ in range(8):
+            learner = Learner("tiny", config)
+            learner.update(groups, 0, 1)
+            results.add(learner.weights())
+    finally:
+        torch.set_num_threads(threads)
+    assert len(results) == 1
