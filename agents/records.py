@@ -9,17 +9,34 @@ from environments import Malformed, Problem, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a completion of an endpoint took: tokens as the server counts them, and its price.
+
+    `cost` is in the currency of the configured prices. A cached completion was paid for earlier:
+    its tokens are those of then, and its cost is 0.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """One sampled text. `logprobs[i]` is that of `token_ids[i]` under the distribution it was
     drawn from (temperature and top-p applied); both end with the end token if it was drawn.
-    A reference solution has no token ids: the learner encodes its text."""
+    A reference solution has no token ids: the learner encodes its text. Where an endpoint gave no
+    answer, `finish_reason` is `error`, the text is empty and `error` is a short name to count by."""
 
     text: str
     prompt_ids: tuple[int, ...] = ()
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     policy_version: int = 0
-    finish_reason: Literal["stop", "length", "reference"] = "stop"
+    finish_reason: Literal["stop", "length", "reference", "error"] = "stop"
+    error: str = ""
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

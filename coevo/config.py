@@ -28,14 +28,48 @@ def one_of(*choices: str) -> Any:
 
 
 @dataclass
+class VLLMConfig:
+    """Settings of policy `vllm` alone."""
+
+    max_model_len: int = between(16, 10_000_000, 1024)  # tokens of prompt and completion
+    kv_cache_gib: float = between(0.01, 100_000.0, 1.0)  # memory of the KV cache, each worker
+    enforce_eager: bool = True  # no compilation: starts in seconds, and is the CPU's choice
+    tensor_parallel: int = between(1, 64, 1)  # GPUs of one engine
+    sleep: int = between(0, 2, 0)  # level at which the engine sleeps while a learner has its GPU
+
+
+@dataclass
+class EndpointConfig:
+    """Settings of policy `endpoint` alone: any OpenAI-compatible server."""
+
+    url: str = ""  # such as http://localhost:8000/v1
+    key_env: str = ""  # NAME of the environment variable that holds the key; empty: no key
+    concurrency: int = between(1, 4096, 8)  # requests under way at once, of each worker
+    timeout: float = between(0.1, 86_400.0, 120.0)  # seconds for one request
+    retries: int = between(0, 100, 5)  # of a request that failed in passing
+    backoff: float = between(0.0, 3600.0, 1.0)  # seconds before the first retry, then doubled
+    backoff_max: float = between(0.0, 3600.0, 60.0)  # longest wait, that of Retry-After too
+    structured: bool = True  # ask for JSON by schema where a prompt has one
+    max_requests: int | None = None  # caps over the whole run; null: none
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    price_prompt: float = between(0.0, 1e6, 0.0)  # of a million tokens
+    price_completion: float = between(0.0, 1e6, 0.0)
+    cache: str | None = None  # file; null: endpoint-cache.db in runs_dir, shared by its runs
+    offline: bool = False  # answer from the cache alone
+
+
+@dataclass
 class PolicyConfig:
     """Where completions come from."""
 
-    name: str = one_of("hf", "rules")
+    name: str = one_of("hf", "rules", "vllm", "endpoint")
     dtype: str = one_of("float32", "bfloat16")  # of the sampling weights
     chat: bool = False  # wrap prompts in the tokenizer's chat template
     threads: int = between(1, 256, 1)  # torch threads of each rollout worker
     batch_size: int = between(1, 65536, 256)  # sequences decoded together
+    vllm: VLLMConfig = field(default_factory=VLLMConfig)
+    endpoint: EndpointConfig = field(default_factory=EndpointConfig)
 
 
 @dataclass
@@ -45,6 +79,7 @@ class SamplingConfig:
     temperature: float = between(0.0, 10.0, 1.0)
     top_p: float = between(0.001, 1.0, 1.0)
     max_tokens: int = between(1, 100_000, 128)
+    stop: list[str] = field(default_factory=list)  # texts that end a completion
 
 
 @dataclass

@@ -38,7 +38,8 @@ def make_learner(config: RoleConfig) -> Any:
 
 
 def to_sampling(config: SamplingConfig) -> Sampling:
-    return Sampling(**dataclasses.asdict(config))
+    fields = dataclasses.asdict(config)
+    return Sampling(**{**fields, "stop": tuple(fields["stop"])})
 
 
 class Member:

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from agents.records import Completion
 from environments import Diagnosis, Problem
 from environments.base import Direction
 
-Task = Literal["solve", "refine", "propose"]
+Task = Literal["solve", "verify", "diagnose", "refine", "propose"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How completions are drawn: temperature 0 is greedy; `max_tokens` counts the end token."""
+    """How completions are drawn: temperature 0 is greedy; `max_tokens` counts the end token.
+
+    A completion ends before the first of the `stop` texts that it would contain; its token ids go on
+    to the token that completed it.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 128
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """What a role asks of its policy.
 
-    A language model reads `text`. The rules policy reads the task and the records behind it,
-    so that both serve the same role.
+    A language model reads `system` (where its policy uses a chat template) and `text`. The rules
+    policy reads the task and the records behind it, so that both serve the same role. `schema` is
+    the JSON schema of the reply, which an engine with structured output enforces.
     """
 
     text: str
+    system: str = ""
+    schema: Mapping[str, Any] | None = None
     task: Task
     problem: Problem
     attempt: str | None = None
