@@ -13,6 +13,7 @@ __all__ = ["Diagnosis", "Environment", "Malformed", "Problem", "Verdict", "make"
 
 ENVIRONMENTS = {
     "arithmetic": "environments.arithmetic:Arithmetic",
+    "math_text": "environments.math_text:MathText",
     "sums_in_words": "environments.sums_in_words:SumsInWords",
 }
 

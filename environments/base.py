@@ -112,6 +112,11 @@ class Environment(ABC):
         """Every (family, level) that `sample` can draw."""
         return [(family, level) for family in self.families for level in self.levels]
 
+    def heldout(self, per_cell: int) -> list[Problem] | None:
+        """The environment's own held-out problems, up to `per_cell` a cell, none of which `sample`
+        draws; None where problems are drawn without end and any can be held out."""
+        return None
+
     @abstractmethod
     def sample(
         self, rng: np.random.Generator, difficulty: Mapping[str, float], family: str | None = None
@@ -151,6 +156,14 @@ class Environment(ABC):
     def diagnose(self, problem: Problem, text: str) -> Diagnosis | None:
         """The first thing wrong with a completion, or None where the environment cannot tell."""
         return None
+
+    def read_answer(self, problem: Problem, text: str) -> str | None:
+        """The canonical answer that a completion gives, or None if it gives no single one."""
+        return self.verify(problem, text).answer
+
+    def conclude(self, solution: str, answer: str) -> str:
+        """A worked solution that ends in the answer, as `verify` reads it; here as it stands."""
+        return solution
 
     def signature(self, problem: Problem) -> str:
         """A key that near-duplicates share; here the bag of words and numbers of the statement."""

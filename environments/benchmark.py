@@ -12,9 +12,13 @@ HELDOUT_SEED = 20250924
 def heldout(environment: Environment, per_cell: int, seed: int = HELDOUT_SEED) -> list[Problem]:
     """`per_cell` problems of every (family, level), no two of them near duplicates.
 
-    The set depends on nothing but its arguments, and each cell has its own generator, so a
-    larger `per_cell` only adds problems. No role may see them: the quality gate refuses them.
+    An environment with held-out problems of its own gives those, fewer where it has fewer. The
+    set depends on nothing but its arguments, and each cell has its own generator, so a larger
+    `per_cell` only adds problems. No role may see them: the quality gate refuses them.
     """
+    own = environment.heldout(per_cell)
+    if own is not None:
+        return own
     problems: list[Problem] = []
     for cell, (family, level) in enumerate(environment.cells()):
         rng = np.random.default_rng([seed, cell])

@@ -7,11 +7,14 @@ import pytest
 
 from environments import Verdict
 from environments.arithmetic import Arithmetic, parse
+from environments.math_text import MathText
 from environments.sums_in_words import SumsInWords
 from environments.testing import ContractError, check_environment
 
+OURS = [Arithmetic(), MathText(), SumsInWords()]
 
-@pytest.mark.parametrize("environment", [Arithmetic(), SumsInWords()], ids=lambda e: e.name)
+
+@pytest.mark.parametrize("environment", OURS, ids=lambda e: e.name)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_ours_keep_the_contract(environment, seed):
     check_environment(environment, samples=4, seed=seed)

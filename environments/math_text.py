@@ -1,0 +1,279 @@
+"""Free-text mathematics from the user's files, judged exactly, or by a sandboxed symbolic judge.
+
+Problems come from a JSONL or parquet file (`math_rows`); without one, from a hundred grade-school
+problems that ship with the package. An answer is read off `\\boxed{...}` (`verification.extract`)
+and compared exactly where it is a number; only where two expressions remain is computer algebra
+asked, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from environments.base import Diagnosis, Direction, Environment, Malformed, Problem, Verdict
+from environments.math_questions import count_numbers, measured_level, refusal
+from environments.math_rows import Row, Table, read_table, refuse_duplicates
+from environments.verification import symbolic, units
+from environments.verification.answers import (
+    Answer,
+    canonical,
+    equal,
+    normalised,
+    without_percent,
+)
+from environments.verification.extract import final_answer, unboxed
+
+SEEDS = Path(__file__).parent / "data" / "math_seeds.jsonl"
+SEEDS_SHA256 = "281b6596efe6dc85b2e66b36d9e9f3803f0583e3566d0346000f0993abf81b6e"
+
+INSTRUCTION = "{statement}\nReason step by step, and put the final answer in \\boxed{{}}."
+OTHER = "other"  # the family of rows without family or tags, and of new problems
+
+
+class MathText(Environment):
+    """Problems of one file; a part of them, or a second file, is held out.
+
+    `path` is the file (None: the shipped one), `sha256` and `rows` what it must have; `heldout` is
+    a file of held-out problems. Without it, each problem is held out with probability
+    `heldout_share`, decided by a hash of its words, so that near duplicates are on the same side
+    and adding rows moves none. `seconds` is the deadline of one symbolic comparison. A variation is
+    another row of the file, for nothing here can write problems. `rows` and `sha256` are then what
+    was found. Raises `ValueError` that says what is wrong with a file, and on which line.
+    """
+
+    name = "math_text"
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        sha256: str | None = None,
+        rows: int | None = None,
+        heldout: str | Path | None = None,
+        heldout_share: float = 0.3,
+        seconds: float = 5.0,
+    ):
+        if not 0 <= heldout_share < 1:
+            raise ValueError(f"heldout_share={heldout_share}: expected at least 0 and less than 1")
+        if seconds <= 0:
+            raise ValueError(f"seconds={seconds}: expected more than 0")
+        self.seconds = seconds
+        if path is None:
+            table = read_table(SEEDS, sha256 or SEEDS_SHA256, rows)
+        else:
+            table = read_table(path, sha256, rows)
+        self.path, self.rows, self.sha256 = table.path, len(table.rows), table.sha256
+        second = None if heldout is None else read_table(heldout)
+        self._load(table, second, heldout_share)
+
+    def _load(self, table: Table, second: Table | None, share: float) -> None:
+        rows = [*table.rows, *(second.rows if second else ())]
+        refuse_duplicates(rows)
+        self._levels = {row.key: row.level or measured_level(row.statement) for row in rows}
+        self.levels = tuple(sorted(set(self._levels.values())))
+        self.families = tuple(sorted({OTHER, *(row.family for row in rows)}))
+        problems = [self._problem(row) for row in rows]
+        self._by_key = {row.key: problem for row, problem in zip(rows, problems, strict=True)}
+        if second is None:
+            kept = [problem for problem in problems if self._lot(problem) >= share]
+            held = [problem for problem in problems if self._lot(problem) < share]
+        else:
+            kept, held = problems[: len(table.rows)], problems[len(table.rows) :]
+        if len(kept) < 2 or not held:
+            raise ValueError(
+                f"{table.path}: {len(rows)} problems leave {len(kept)} to train on and {len(held)} "
+                f"held out (heldout_share={share}); expected at least 2 and 1: write more problems, "
+                "or heldout=FILE"
+            )
+        self._training = kept
+        self._heldout = sorted(held, key=self._lot)
+        self._cells: dict[tuple[str, int], list[Problem]] = defaultdict(list)
+        for problem in kept:
+            self._cells[problem.family, problem.level].append(problem)
+
+    def cells(self) -> list[tuple[str, int]]:
+        return sorted(self._cells)
+
+    def heldout(self, per_cell: int) -> list[Problem]:
+        """Up to `per_cell` held-out problems of each cell: a small file has fewer in some."""
+        chosen: dict[tuple[str, int], dict[str, Problem]] = defaultdict(dict)
+        for problem in self._heldout:
+            cell = chosen[problem.family, problem.level]
+            if len(cell) < per_cell:
+                cell.setdefault(self.signature(problem), problem)
+        return [problem for cell in sorted(chosen) for problem in chosen[cell].values()]
+
+    def sample(
+        self, rng: np.random.Generator, difficulty: Mapping[str, float], family: str | None = None
+    ) -> Problem:
+        level = int(difficulty["level"])
+        if family is None:
+            families = [known for known, at in self.cells() if at == level]
+            family = families[rng.integers(len(families))] if families else None
+        rows = self._cells.get((family, level), []) if family else []
+        if not rows:
+            raise ValueError(
+                f"{self.path} has no problem of family {family!r} at level {level}: "
+                f"choose from {self.cells()[:20]}"
+            )
+        return rows[rng.integers(len(rows))]
+
+    def prompt(self, problem: Problem) -> str:
+        return INSTRUCTION.format(statement=problem.statement)
+
+    def parse_problem(self, text: str) -> Problem | Malformed:
+        """A statement of the file is that problem; any other question has no answer yet.
+
+        What a new question must have is for `math_questions.refusal` to say. Its family is
+        `other`, its level the measured one, brought to the nearest that the file has.
+        """
+        text = text.strip()
+        if known := self._by_key.get(" ".join(text.split())):
+            return known
+        if refused := refusal(text):
+            return refused
+        problem = Problem(domain=self.name, family=OTHER, statement=text)
+        return Problem(
+            domain=self.name,
+            family=OTHER,
+            statement=text,
+            difficulty=self.difficulty(problem),
+        )
+
+    def verify(self, problem: Problem, text: str) -> Verdict:
+        """The verdict on the one final answer of a completion, by `answers.equal` and `symbolic`.
+
+        A unit must be one that the statement speaks of (`units.fits`); a percent sign may be
+        missing only where a percentage is asked for. A part of the statement is no answer, unless
+        it is the reference answer itself. Without a reference answer nothing is correct, but the
+        verdict carries the answer that was read.
+        """
+        found = final_answer(text)
+        if found is None:
+            return Verdict(status="unparseable", detail="no single final answer")
+        prediction = _read(found, problem.statement)
+        if prediction is None:
+            return Verdict(status="unparseable", detail=f"cannot be read: {found[:40]!r}")
+        if not units.fits(prediction.unit, problem.statement):
+            answer = f"{prediction.text} {prediction.unit}"
+            return Verdict(status="wrong", answer=answer, detail=f"unit {prediction.unit[:40]!r}")
+        gold = None if problem.answer is None else _read(problem.answer, problem.statement)
+        if gold is None:
+            return Verdict(status="wrong", answer=prediction.text, detail="no reference answer")
+        if equal(gold, prediction) is None and _is_part(prediction, problem.statement):
+            return Verdict(status="wrong", answer=prediction.text, detail="part of the question")
+        status = symbolic.judge(gold, prediction, self.seconds)
+        if status == "correct":
+            return Verdict(status=status, answer=problem.answer)
+        return Verdict(status=status, answer=prediction.text)
+
+    def vary(
+        self,
+        problem: Problem,
+        rng: np.random.Generator,
+        direction: Direction,
+        diagnosis: Diagnosis | None = None,
+    ) -> Problem:
+        """Another training row: of the nearest level below or above, or of the same level.
+
+        Where the file has nothing in that direction it is a row of the same level, and where this
+        is the only one the nearest on the other side; of equally near rows, one of the same family.
+        """
+        shift = {"easier": -1, "harder": 1}.get(direction, 0)
+
+        def far(row: Problem) -> tuple[int, int, bool]:
+            step = row.level - problem.level
+            side = 0 if step * shift > 0 or not shift else 1 if step == 0 else 2
+            return side, abs(step), row.family != problem.family
+
+        rows = [row for row in self._training if row.id != problem.id]
+        nearest = min(map(far, rows))
+        rows = [row for row in rows if far(row) == nearest]
+        return rows[rng.integers(len(rows))]
+
+    def difficulty(self, problem: Problem) -> Mapping[str, float]:
+        """`level`: the file's, else measured; `numbers` and `words` in the statement."""
+        level = self._levels.get(" ".join(problem.statement.split()))
+        if level is None:
+            measured = measured_level(problem.statement)
+            level = min(self.levels, key=lambda known: abs(known - measured))
+        return {
+            "level": level,
+            "numbers": count_numbers(problem.statement),
+            "words": len(problem.statement.split()),
+        }
+
+    def solve(self, problem: Problem) -> str | None:
+        """The reference solution, ending in its boxed answer; None if the file has none."""
+        if problem.solution is None or not self.verify(problem, problem.solution).correct:
+            return None
+        return problem.solution
+
+    def conclude(self, solution: str, answer: str) -> str:
+        """The solution with its boxes opened, and the answer in a box at its end."""
+        return f"{unboxed(solution)}\n\\boxed{{{answer}}}"
+
+    def diagnose(self, problem: Problem, text: str) -> Diagnosis | None:
+        """`format` where no answer can be read, `answer` where it is wrong, at the last line."""
+        verdict = self.verify(problem, text)
+        if verdict.status not in ("wrong", "unparseable"):
+            return None
+        step = max(sum(bool(line.strip()) for line in text.splitlines()) - 1, 0)
+        if verdict.status == "unparseable":
+            return Diagnosis(step=step, kind="format", detail=verdict.detail[:80])
+        detail = verdict.detail or f"answered {verdict.answer}"
+        return Diagnosis(step=step, kind="answer", detail=detail[:80])
+
+    def _problem(self, row: Row) -> Problem:
+        gold = _read(row.answer, row.statement)
+        assert gold is not None  # the row was checked
+        bare = Problem(
+            domain=self.name, family=row.family, statement=row.statement, answer=gold.text
+        )
+        if self.verify(bare, self.prompt(bare)).correct:
+            raise ValueError(f'{row.where}: "statement" gives its answer away ({gold.text})')
+        return Problem(
+            domain=bare.domain,
+            family=bare.family,
+            statement=bare.statement,
+            answer=bare.answer,
+            solution=self._solution(row, gold),
+            difficulty=self.difficulty(bare),
+        )
+
+    def _solution(self, row: Row, gold: Answer) -> str | None:
+        """The row's solution, ending in its one answer; raises if it comes to another number."""
+        if row.solution is None:
+            return None
+        stated = final_answer(row.solution)
+        found = None if stated is None else _read(stated, row.statement)
+        if found == gold:
+            return row.solution
+        if found is not None and found.value is not None and found.text != gold.text:
+            raise ValueError(
+                f'{row.where}: "solution" comes to {stated!r}, but "answer" is {row.answer!r}'
+            )
+        return self.conclude(row.solution, gold.text)
+
+    def _lot(self, problem: Problem) -> float:
+        """A number from 0 to 1 that near duplicates share."""
+        digest = hashlib.sha256(self.signature(problem).encode()).hexdigest()
+        return int(digest[:12], 16) / 16**12
+
+
+def _read(text: str, statement: str) -> Answer | None:
+    answer = canonical(text)
+    if answer is not None and units.asks_for_percent(statement):
+        return without_percent(answer)
+    return answer
+
+
+def _is_part(prediction: Answer, statement: str) -> bool:
+    """Whether an expression only repeats what stands in the statement."""
+    squeezed = re.sub(r"\s", "", normalised(statement))
+    return prediction.value is None and re.sub(r"\s", "", prediction.text) in squeezed

@@ -1,0 +1,81 @@
+"""Where a completion's final answer is: found without a guess, in time linear in its length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from environments.verification.answers import canonical
+
+LONGEST_TEXT = 1_000_000  # characters
+
+_BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
+_HASHES = re.compile(r"^[ \t]*####(?!#)(.*)$", re.MULTILINE)
+_STATED = re.compile(r"\banswer\b[ *]*(?:is\b|:|=)[ *:]*(.*)", re.IGNORECASE | re.DOTALL)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+
+
+def final_answer(text: str) -> str | None:
+    """The text of the final answer, or None where there is none or more than one could be meant.
+
+    Read in this order: the last `\\boxed{...}`; `#### ...` at the start of a line; the last
+    sentence, if it says "answer is ..." or "answer: ...". Within the first of these that is there,
+    an earlier answer that differs from the last, or a box that is never closed, makes it None.
+    Empty boxes do not count. A number that merely comes last is never taken.
+    """
+    if len(text) > LONGEST_TEXT:
+        return None
+    boxes = boxed(text)
+    if boxes is None:
+        return None
+    if boxes:
+        return _agreed(boxes)
+    if hashes := [found.strip() for found in _HASHES.findall(text)]:
+        return _agreed(hashes)
+    sentences = [part for part in _SENTENCE_END.split(text) if part.strip(" *")]
+    stated = [match.group(1).strip(" *") for part in sentences if (match := _STATED.search(part))]
+    return _agreed(stated) if stated and _STATED.search(sentences[-1]) else None
+
+
+def boxed(text: str) -> list[str] | None:
+    """What stands in each outermost, non-empty `\\boxed{...}`; None if one is never closed."""
+    found: list[str] = []
+    depth, opened, start = 0, 0, 0  # depth of braces; that of the open box (0: none); its content
+    for match in _BRACES.finditer(text):
+        token = match.group()
+        if token[-1] == "{" and token != r"\{":
+            depth += 1
+            if len(token) > 1 and not opened:
+                opened, start = depth, match.end()
+        elif token == "}" and depth:
+            if depth == opened:
+                found.append(text[start : match.start()].strip())
+                opened = 0
+            depth -= 1
+    return None if opened else [content for content in found if content]
+
+
+def unboxed(text: str) -> str:
+    """The text with each closed `\\boxed{...}` replaced by what stands in it."""
+    pieces: list[str] = []
+    boxes: list[bool] = []  # of each open brace: whether it opened a box
+    end = 0
+    for match in _BRACES.finditer(text):
+        token = match.group()
+        is_box = len(token) > 1 and token[-1] == "{" and token != r"\{"
+        if token == "{" or is_box:
+            boxes.append(is_box)
+        if is_box or (token == "}" and boxes and boxes.pop()):
+            pieces.append(text[end : match.start()])
+            end = match.end()
+    return "".join([*pieces, text[end:]])
+
+
+def _agreed(found: Iterable[str]) -> str | None:
+    """The last of them, if all say the same."""
+    texts = list(dict.fromkeys(found))
+    if len(texts) > 1:
+        meant = {answer.text if (answer := canonical(text)) else text for text in texts}
+        if len(meant) > 1:
+            return None
+    return texts[-1] or None
