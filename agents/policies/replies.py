@@ -1,0 +1,208 @@
+"""What is asked of an OpenAI-compatible server, and what its responses mean: pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from agents.policies.base import Prompt, Sampling
+from agents.policies.ledger import Reply
+
+TEMPLATE_TOKENS = 128  # bound on what a chat template adds to the messages
+PASSING = {408: "timeout", 409: "server_error", 429: "rate_limited"}  # beside 500 and above
+FATAL = {401, 402, 403, 404, 405, 410}  # concern the key, the model or the address: every request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One completion to ask for. `key` is the SHA-256 of the canonical JSON of `body`.
+
+    The address is no part of it: a run can be replayed when the server is gone or has moved.
+    """
+
+    key: str
+    body: dict[str, Any]
+    task: str
+
+    @property
+    def prompt_bytes(self) -> int:
+        """UTF-8 bytes that the model reads, without its template."""
+        texts = [message["content"] for message in self.body["messages"]]
+        if form := self.body.get("response_format"):
+            texts.append(json.dumps(form))
+        return sum(len(text.encode()) for text in texts)
+
+    @property
+    def prompt_bound(self) -> int:
+        """At least the prompt's tokens: a byte-level tokenizer has none shorter than a byte."""
+        return self.prompt_bytes + TEMPLATE_TOKENS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one attempt came to: a reply, or the kind of its failure.
+
+    `tokens` of prompt and completion are those it took, None where the server may have charged for
+    an answer that did not arrive.
+    """
+
+    reply: Reply | None = None
+    error: str = ""
+    detail: str = ""  # in the server's words
+    retry: bool = False  # it may fail in passing
+    wait: float | None = None  # seconds that the server asks to wait for
+    fatal: int | None = None  # HTTP status of what no retry can mend and concerns every request
+    reached: bool = True  # the server was connected to
+    tokens: tuple[int, int] | None = (0, 0)
+    estimated: bool = False
+
+
+def make_request(
+    model: str, prompt: Prompt, sampling: Sampling, seed: int, sample: int, structured: bool
+) -> Request:
+    """The chat completion that sample `sample` of a prompt asks for.
+
+    Its seed has 31 bits, hashed from (`seed`, `sample`): some servers refuse longer ones, and sums
+    of neighbouring seeds would collide. Lone surrogates, which UTF-8 has no bytes for, become `?`.
+    """
+    messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    digest = hashlib.sha256(f"{seed}:{sample}".encode()).digest()
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [*messages, {"role": "user", "content": prompt.text}],
+        "temperature": float(sampling.temperature),
+        "top_p": float(sampling.top_p),
+        "max_tokens": sampling.max_tokens,
+        "n": 1,
+        "seed": int.from_bytes(digest[:4]) & 0x7FFFFFFF,
+    }
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if structured and prompt.schema is not None:
+        schema = {"name": "reply", "schema": dict(prompt.schema), "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    sent = canonical.encode("utf-8", "replace")
+    key = hashlib.sha256(sent).hexdigest()
+    return Request(key=key, body=json.loads(sent), task=prompt.task)
+
+
+def read_reply(content: bytes, request: Request) -> Outcome:
+    """The outcome of a response with status 200.
+
+    What is no chat completion may be a gateway's passing fault, and is retried; a whole answer that
+    is empty, refused or ends for another reason than `stop` and `length` is not.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        shown = words(content.decode("utf-8", "replace"))
+        return Outcome(error="bad_response", detail=f"not JSON: {shown}", retry=True, tokens=None)
+    choice = _first_choice(data)
+    if choice is None:
+        counted = _usage(data)
+        tokens = (counted[0] or 0, counted[1] or 0)
+        return Outcome(error="bad_response", detail=words(content), retry=True, tokens=tokens)
+    message, reason = choice["message"], choice.get("finish_reason")
+    text = message.get("content") or ""
+    prompt_tokens, completion_tokens, estimated = _tokens(data, request, text)
+    error, detail = "", ""
+    if reason == "content_filter" or message.get("refusal"):
+        error, detail = "refused", words(str(message.get("refusal") or reason))
+    elif reason not in ("stop", "length"):
+        error, detail = "bad_response", f"finish_reason {words(str(reason))}"
+    elif not text and reason == "stop":
+        error, detail = "empty", "an empty text"
+    reply = Reply(
+        text="" if error else text.encode("utf-8", "replace").decode(),
+        finish_reason="length" if reason == "length" else "stop",
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        estimated=estimated,
+    )
+    tokens = (prompt_tokens, completion_tokens)
+    return Outcome(reply=reply, error=error, detail=detail, tokens=tokens, estimated=estimated)
+
+
+def _first_choice(data: Any) -> dict[str, Any] | None:
+    choices = data.get("choices") if isinstance(data, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
+        return None
+    return choice
+
+
+def _usage(data: Any) -> tuple[int | None, int | None]:
+    """Tokens of prompt and completion as the server counts them, None where it does not."""
+    usage = data.get("usage") if isinstance(data, dict) else None
+    counts = []
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = usage.get(name) if isinstance(usage, dict) else None
+        counted = isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**40
+        counts.append(count if counted else None)
+    return counts[0], counts[1]
+
+
+def _tokens(data: Any, request: Request, text: str) -> tuple[int, int, bool]:
+    """Tokens of prompt and completion, and whether one was estimated: a token each four bytes."""
+    prompt, completion = _usage(data)
+    written = len(text.encode("utf-8", "replace"))
+    return (
+        math.ceil(request.prompt_bytes / 4) if prompt is None else prompt,
+        math.ceil(written / 4) if completion is None else completion,
+        prompt is None or completion is None,
+    )
+
+
+def read_status(status: int, headers: Mapping[str, str], text: str, now: datetime) -> Outcome:
+    """The outcome of a response with any other status than 200."""
+    detail = f"{status}: {words(text)}"
+    if status < 400:
+        detail = f"{status}: it redirects to {headers.get('location')}"
+    exhausted = status == 429 and "insufficient_quota" in text  # paid up, not too fast
+    if status < 400 or status in FATAL or exhausted:
+        return Outcome(error="bad_request", detail=detail, fatal=status)
+    if status in PASSING or status >= 500:
+        error = PASSING.get(status, "server_error")
+        wait = retry_after(headers.get("retry-after"), now)
+        return Outcome(error=error, detail=detail, retry=True, wait=wait)
+    return Outcome(error="bad_request", detail=detail)
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds from now, of a Retry-After header in either form (RFC 9110, section 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(value)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
+    return None if math.isnan(seconds) else max(0.0, seconds)
+
+
+def words(text: str | bytes) -> str:
+    """A server's message in one short line: the error's own text where the body is JSON."""
+    shown: Any = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None
+    if isinstance(data, dict):
+        for value in (data.get("error"), data.get("message"), data.get("detail")):
+            inner = value.get("message") if isinstance(value, dict) else value
+            if isinstance(inner, str) and inner:
+                shown = inner
+                break
+    line = " ".join(str(shown).split())
+    return line if len(line) <= 200 else line[:199] + "…"
