@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from environments import Malformed, Problem, Verdict
+from environments import Diagnosis, Malformed, Problem, Verdict
+from environments.base import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,70 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A reply that could not be used: whose, to what, and a short name to count by."""
+
+    role: str
+    task: str
+    kind: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """The Teacher's verdict on an attempt, and how it came about.
+
+    `exact` is what the environment's verifier says, None where there is no reference to compare
+    with; `model` what the language model says, empty where it was not asked or gave no verdict. The
+    exact one outranks it. `asked` is what was drawn, `failures` what of it could not be used.
+    """
+
+    verdict: Verdict
+    exact: Status | None = None
+    model: Literal["", "correct", "wrong"] = ""
+    reply: str = ""
+    failures: tuple[Failure, ...] = ()
+    asked: tuple[Completion, ...] = ()
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the exact verdict differs from the model's, or from the (noisy) one given."""
+        if self.exact is None:
+            return False
+        right = self.exact == "correct"
+        judged = bool(self.model) and (self.model == "correct") != right
+        return judged or self.verdict.correct != right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The Teacher's diagnosis of a failed attempt, None where it has none."""
+
+    diagnosis: Diagnosis | None
+    failures: tuple[Failure, ...] = ()
+    asked: tuple[Completion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refinement:
+    """A new problem that the Teacher wrote: its text and what it reads as."""
+
+    text: str
+    result: Problem | Malformed
+    failures: tuple[Failure, ...] = ()
+    asked: tuple[Completion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """A problem with the Teacher's answer and solution; None where it has none to stand by."""
+
+    problem: Problem | None
+    failures: tuple[Failure, ...] = ()
+    asked: tuple[Completion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreferencePair:
     """One problem, a chosen and a rejected completion; ids of attempts, or `<problem>-ref`."""
 
@@ -91,6 +156,7 @@ class Proposal:
     status: str = "proposed"
     success: float | None = None
     utility: float = 0.0
+    asked: tuple[Completion, ...] = ()  # all that was drawn to write and to solve it
 
     @property
     def problem(self) -> Problem:

@@ -11,17 +11,37 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Protocol
 
 Factory = Callable[[], Any]
+
+
+class RuntimeUnfit(RuntimeError):
+    """The machines cannot hold what is asked for; the message says what and what to write."""
 
 
 class WorkerLost(RuntimeError):
     """An actor died and could not be restarted, or held state that only a checkpoint has."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """How many workers, with what: torch threads and GPUs of each (a fraction shares one).
+
+    A stateful worker (a learner) is never restarted.
+    """
+
+    workers: int = 1
+    threads: int = 1
+    gpus: float = 0.0
+    stateful: bool = False
+
+
 class Handle(Protocol):
-    """One role or learner, behind one or several workers."""
+    """One role or learner, behind one or several workers. A method may be that of a part of it, such
+    as `policy.sleep`."""
 
     def call(self, method: str, *arguments: Any) -> Any:
         """The result of the method on the first worker."""
@@ -31,21 +51,18 @@ class Handle(Protocol):
         """`method(part, *shared)` on each worker's part of the items; results in their order."""
         ...
 
+    def each(self, method: str) -> None:
+        """The method on every worker."""
+        ...
+
     def load_weights(self, weights: bytes, version: int) -> None:
         """New weights for every worker, those restarted later too."""
         ...
 
 
 class Runtime(Protocol):
-    def start(
-        self,
-        name: str,
-        factory: Factory,
-        workers: int = 1,
-        threads: int = 1,
-        stateful: bool = False,
-    ) -> Handle:
-        """Builds `factory()` in each worker; a stateful one (a learner) is never restarted."""
+    def start(self, name: str, factory: Factory, place: Placement) -> Handle:
+        """Builds `factory()` in each worker."""
         ...
 
     def close(self) -> None: ...
@@ -82,11 +99,14 @@ class InlineHandle:
             torch.set_num_threads(before)
 
     def call(self, method: str, *arguments: Any) -> Any:
-        return self._run(lambda: getattr(self.target, method)(*arguments))
+        return self._run(lambda: attrgetter(method)(self.target)(*arguments))
 
     def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
         parts = [self.call(method, part, *shared) for part in _parts(items, self.workers)]
         return _merge(parts, len(items))
+
+    def each(self, method: str) -> None:
+        self.call(method)
 
     def load_weights(self, weights: bytes, version: int) -> None:
         self.call("load_weights", weights, version)
@@ -95,15 +115,8 @@ class InlineHandle:
 class InlineRuntime:
     """Everything in this process, one call after the other: for debugging and for tests."""
 
-    def start(
-        self,
-        name: str,
-        factory: Factory,
-        workers: int = 1,
-        threads: int = 1,
-        stateful: bool = False,
-    ) -> InlineHandle:
-        return InlineHandle(factory, workers, threads)
+    def start(self, name: str, factory: Factory, place: Placement) -> InlineHandle:
+        return InlineHandle(factory, place.workers, place.threads)
 
     def close(self) -> None:
         pass
@@ -113,16 +126,26 @@ class InlineRuntime:
 
 
 class Worker:
-    """What a Ray actor holds: one target, built inside it."""
+    """What a Ray actor holds: one target, built inside it.
+
+    Not by the constructor: an error there would reach the caller as a dead actor, not as itself.
+    """
 
     def __init__(self, factory: Factory, threads: int):
         os.environ["OMP_NUM_THREADS"] = str(threads)  # Ray sets 1 for an actor without CPUs
-        self.target = factory()
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(threads)
+        self.factory, self.threads = factory, threads
+        self.target: Any = None
+
+    def prepare(self) -> None:
+        """Builds the target if it is not there yet."""
+        if self.target is None:
+            self.target = self.factory()
+            if "torch" in sys.modules and "vllm" not in sys.modules:  # vLLM has set its own
+                sys.modules["torch"].set_num_threads(self.threads)
 
     def call(self, method: str, *arguments: Any) -> Any:
-        return getattr(self.target, method)(*arguments)
+        self.prepare()
+        return attrgetter(method)(self.target)(*arguments)
 
     def process(self) -> int:
         return os.getpid()
@@ -144,6 +167,8 @@ class RayHandle:
                         self.ray.get(self._send(worker, "load_weights", self.weights))
                     reference = self._send(worker, method, arguments)
                 return self.ray.get(reference)
+            except self.ray.exceptions.RayTaskError as error:
+                raise (error.cause or error) from None  # as the role raised it
             except (
                 self.ray.exceptions.RayActorError,
                 self.ray.exceptions.OutOfMemoryError,  # Ray kills a worker where memory runs out
@@ -167,11 +192,17 @@ class RayHandle:
         ]
         return _merge(results, len(items))
 
+    def each(self, method: str) -> None:
+        self._all(method, ())
+
     def load_weights(self, weights: bytes, version: int) -> None:
         self.weights = (self.ray.put(weights), version)
-        sent = [self._send(w, "load_weights", self.weights) for w in range(len(self.actors))]
+        self._all("load_weights", self.weights)
+
+    def _all(self, method: str, arguments: tuple[Any, ...]) -> None:
+        sent = [self._send(worker, method, arguments) for worker in range(len(self.actors))]
         for worker, reference in enumerate(sent):
-            self._get(worker, reference, "load_weights", self.weights)
+            self._get(worker, reference, method, arguments)
 
     def processes(self) -> list[int]:
         """Process ids of the workers."""
@@ -198,21 +229,31 @@ class RayRuntime:
             for number, handler in ours.items():  # Ray puts its own in their place
                 signal.signal(number, handler)
         self.handles: list[RayHandle] = []
+        self.total_gpus, self.promised = ray.cluster_resources().get("GPU", 0.0), 0.0
 
-    def start(
-        self,
-        name: str,
-        factory: Factory,
-        workers: int = 1,
-        threads: int = 1,
-        stateful: bool = False,
-    ) -> RayHandle:
-        restarts = 0 if stateful else self.restarts
-        actor = self.ray.remote(Worker).options(num_cpus=0, max_restarts=restarts)
-        actors = [actor.remote(factory, threads) for _ in range(workers)]
+    def start(self, name: str, factory: Factory, place: Placement) -> RayHandle:
+        self._check_gpus(name, place)
+        restarts = 0 if place.stateful else self.restarts
+        actor = self.ray.remote(Worker).options(
+            num_cpus=0, num_gpus=place.gpus, max_restarts=restarts
+        )
+        actors = [actor.remote(factory, place.threads) for _ in range(place.workers)]
+        for worker in actors:
+            worker.prepare.remote()  # all at once; an error shows at the first call
         handle = RayHandle(self.ray, name, actors, restarts)
         self.handles.append(handle)
         return handle
+
+    def _check_gpus(self, name: str, place: Placement) -> None:
+        """Ray would wait for ever for GPUs that are not there."""
+        self.promised += place.gpus * place.workers
+        if self.promised > self.total_gpus:
+            raise RuntimeUnfit(
+                f"{name} asks for {place.workers} x {place.gpus:g} GPUs, which with those before it is "
+                f"{self.promised:g} of the {self.total_gpus:g} that Ray has: "
+                "coevo run … --dry-run prints the plan; write smaller agents.….gpus, or the "
+                "runtime.address of a larger cluster"
+            )
 
     def close(self) -> None:
         self.ray.shutdown()

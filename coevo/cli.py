@@ -27,6 +27,7 @@ an override is key=value, in any position:
   coevo run agents.solver.learner.lr=1e-5   a value of that learner
   coevo run -m seed=0,1,2                   one run for each value, one after the other
   coevo run --cfg job rounds=5              print the configuration and stop
+  coevo run experiment=qwen3_8b --dry-run   print where it would run, in what memory, and stop
 
 groups and their choices:
 """
@@ -104,7 +105,10 @@ def _status(error: Exception) -> int | None:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"UsageError", "ConfigError"}:
         return 2
-    failures = {"RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost"}
+    failures = {
+        "RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost",
+        "RuntimeUnfit", "EndpointError",
+    }  # fmt: skip
     if names & failures or type(error) is OSError or isinstance(error, PackagesError):
         return 1
     return None
@@ -150,6 +154,9 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra's grammar")
     parser.add_argument("-m", "--multirun", action="store_true", help="one run for each value")
     parser.add_argument("-c", "--cfg", choices=["job"], help="print the configuration and stop")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan and stop: GPUs, memory"
+    )
     arguments = parser.parse_intermixed_args(words)
     from coevo.compose import compose, expand, to_plain
 
@@ -163,6 +170,10 @@ def _run(words: Sequence[str]) -> int:
             "---\n".join(yaml.safe_dump(to_plain(one), sort_keys=False) for one in configs), end=""
         )
         return 0
+    if arguments.dry_run:
+        from coevo.plan import main as plan
+
+        return plan(configs)
     from coevo.run import start
     from coevo.run_folder import make_environment
 

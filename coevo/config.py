@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,26 @@ class SamplingConfig:
 
 
 @dataclass
+class LoraConfig:
+    """Low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685)."""
+
+    rank: int = between(0, 1024, 0)  # of each adapter; 0 trains all weights
+    alpha: float = between(0.0, 1e6, 128.0)  # an adapter's output is scaled by alpha / rank
+    dropout: float = between(0.0, 0.99, 0.0)
+    targets: list[str] = field(  # names of the linear layers that get an adapter
+        default_factory=lambda: [
+            "q_proj",
+            "k_proj",
+            "v_proj",
+            "o_proj",
+            "gate_proj",
+            "up_proj",
+            "down_proj",
+        ]
+    )
+
+
+@dataclass
 class LearnerConfig:
     """How weights change. `objective` names a function of agents/learners/losses.py."""
 
@@ -95,6 +116,10 @@ class LearnerConfig:
     tokens_per_micro_batch: int = between(16, 10_000_000, 8192)
     dtype: str = one_of("float32", "bfloat16")
     threads: int = between(1, 256, 2)  # torch threads of the learner
+    gpus: float = between(0.0, 64.0, 0.0)  # above 1, whole: the layers are spread over them
+    gradient_checkpointing: bool = False  # recompute activations: less memory, a third more time
+    optimizer: str = one_of("adamw", "adafactor")
+    lora: LoraConfig = field(default_factory=LoraConfig)
     # dpo
     beta: float = between(0.0, 100.0, 0.1)
     nll_weight: float = between(0.0, 100.0, 0.0)  # length-normalised NLL on the chosen
@@ -112,15 +137,58 @@ class RoleConfig:
     model: str = ""  # tiny, smollm2, or a Hugging Face folder or name; empty with policy rules
     template: str = "{prompt}"
     workers: int = between(1, 1024, 1)
+    gpus: float = between(0.0, 64.0, 0.0)  # of each rollout worker; fractions share one
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
 
 
 @dataclass
+class PromptsConfig:
+    """What a language model is asked as the Teacher; empty: it is never asked.
+
+    Filled in: `{statement}`, `{attempt}` (fenced and cut to `longest_attempt`), `{answer}` (the
+    reference) and `{error}` (the diagnosis). Replies are JSON, by the schemas of
+    agents/roles/replies.py.
+    """
+
+    system: str = ""
+    solve: str = ""  # a new problem, unseen
+    resolve: str = ""  # the same again in other words: both must agree
+    verify: str = ""  # is an attempt right?
+    diagnose: str = ""  # where does a failed attempt go wrong?
+    weakness: str = ""  # refine a learning problem: aim at the error
+    harder: str = ""  # refine a mastered one
+    easier: str = ""  # refine a too-hard one
+    similar: str = ""
+
+
+@dataclass
+class NoiseConfig:
+    """Simulated errors of the Teacher, to ask how good it must be. Evaluation never has any."""
+
+    verdicts: float = between(0.0, 1.0, 0.0)  # share of right/wrong verdicts turned round
+    references: float = between(0.0, 1.0, 0.0)  # share of reference answers made wrong
+    seed: int = between(0, 2**31 - 1, 0)
+
+
+@dataclass
+class TeacherConfig(RoleConfig):
+    """The Teacher: any policy, with prompts where that is a language model."""
+
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    judging: SamplingConfig = field(default_factory=SamplingConfig)  # of all but refinement
+    judge: str = one_of("never", "undecided", "always")  # when the model is asked for a verdict
+    references: str = one_of("exact", "model")  # whose solutions: the environment's if it has any
+    longest_attempt: int = between(16, 1_000_000, 4000)  # characters of an attempt it is shown
+    canaries: int = between(0, 1000, 0)  # problems a round on which its judge is attacked
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+
+
+@dataclass
 class AgentsConfig:
     solver: RoleConfig = field(default_factory=RoleConfig)
-    teacher: RoleConfig = field(default_factory=RoleConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     generator: RoleConfig = field(default_factory=RoleConfig)
 
 
@@ -185,6 +253,10 @@ class RuntimeConfig:
     kind: str = one_of("ray", "inline")
     address: str | None = None  # of a Ray cluster; null starts a local one
     restarts: int = between(0, 1000, 3)  # of a dead rollout or teacher actor
+    # what a plan (--dry-run) assumes of the machines; a run asks Ray
+    nodes: int = between(1, 1024, 1)
+    node_gpus: int = between(1, 1024, 8)  # GPUs of one node
+    gpu_gib: float = between(1.0, 1024.0, 80.0)  # memory of one GPU
 
 
 @dataclass
@@ -304,9 +376,53 @@ def _validate_relations(config: Config) -> None:
             raise ConfigError(
                 f"agents.{role}.model is empty; write tiny, smollm2 or a model folder"
             )
+        _validate_engine(f"agents.{role}", block, config.runtime.kind)
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
+
+
+def _validate_engine(where: str, block: RoleConfig, runtime: str) -> None:
+    """What the policies `vllm` and `endpoint` ask of a role."""
+    policy, trained = block.policy, block.learner.objective != "none"
+    if policy.name == "vllm":
+        if runtime == "inline":
+            raise ConfigError(
+                f"{where}: policy vllm changes torch's threads in its process and needs an actor of "
+                "its own; write runtime=ray, or policy hf"
+            )
+        if trained and block.learner.lora.rank > 0 and policy.vllm.sleep == 2:
+            raise ConfigError(
+                f"{where}.policy.vllm.sleep=2 drops the base weights, which adapters do not bring "
+                "back; write sleep=1"
+            )
+        if block.sampling.max_tokens >= policy.vllm.max_model_len:
+            raise ConfigError(
+                f"{where}.sampling.max_tokens={block.sampling.max_tokens} leaves no room for a "
+                f"prompt within {where}.policy.vllm.max_model_len={policy.vllm.max_model_len}"
+            )
+    if policy.name == "endpoint":
+        if trained:
+            raise ConfigError(
+                f"{where}: policy endpoint has no weights to train; write "
+                f"learner@{where}.learner=none, or give it policy hf or vllm"
+            )
+        endpoint = policy.endpoint
+        if not endpoint.url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"{where}.policy.endpoint.url is no address of a server; write one such as "
+                "http://localhost:8000/v1"
+            )
+        if "@" in endpoint.url.partition("://")[2].partition("/")[0]:
+            raise ConfigError(
+                f"{where}.policy.endpoint.url has a name or password in it, which a run's files "
+                "would show; put the key into an environment variable and its NAME into key_env"
+            )
+        if endpoint.key_env and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", endpoint.key_env):
+            raise ConfigError(  # without the value: it may be a key
+                f"{where}.policy.endpoint.key_env is not the NAME of an environment variable; "
+                "write a name such as OPENAI_API_KEY, and the key into that variable"
+            )
 
 
 def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

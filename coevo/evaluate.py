@@ -74,7 +74,7 @@ def measure(
     items = [(problem, derive(seed, benchmark, problem.id)) for problem in problems]
     drawn = solver.map("attempt", items, k, sampling)
     flat = [(p, c.text) for p, group in zip(problems, drawn, strict=True) for c in group]
-    verdicts = teacher.map("verify", flat)
+    verdicts = teacher.map("grade", flat)
     return [
         Measured(
             problem=problem,

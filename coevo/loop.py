@@ -10,7 +10,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from agents.records import Attempt, Completion, Group, PreferencePair, Proposal
+from agents.records import (
+    Attempt,
+    Completion,
+    Failure,
+    Finding,
+    Group,
+    PreferencePair,
+    Proposal,
+    Refinement,
+    Ruling,
+    Solution,
+)
 from agents.roles.generator import generator_prompt
 from agents.roles.solver import solver_prompt
 from coevo.admission import admit, share_of_generator
@@ -58,7 +69,7 @@ class Loop:
         # 2, 3: a batch of new, backlog and replayed problems; k judged rollouts of each
         record.batch = self.curriculum.draw(generator(self.config.seed, "batch", t))
         problems = [problem for problem, _ in record.batch]
-        rollouts = self.attempt(problems, t)
+        rollouts = self.attempt(problems, record)
         record.rollouts = rollouts
 
         # 4, 5, 6: zones, preference pairs, the Solver's update (1: its reference is itself before)
@@ -68,15 +79,20 @@ class Loop:
             record.updates["solver"] = self.learn(self.team.solver, groups, t)
 
         # 7, 8: Teacher and Generator write new problems; the gate screens them
-        proposals = self.refine(problems, rollouts, t) + self.propose(problems, rollouts, t)
-        proposals = self.screen(proposals, t)
+        proposals = self.refine(problems, rollouts, record)
+        proposals += self.propose(problems, rollouts, t)
+        proposals = self.screen(proposals, record)
 
         # 9, 10: the updated Solver tries them; the Generator learns from what they are worth
         if self.team.generator:
-            proposals = self.try_out(proposals, t, record)
+            proposals = self.try_out(proposals, record)
             if self.team.generator.learner:
                 lessons = self.lessons(proposals)
                 record.updates["generator"] = self.learn(self.team.generator, lessons, t)
+
+        # not in the paper: is the judge still proof against attempts that only look right?
+        if self.config.agents.teacher.canaries:
+            self.attack(problems, record)
 
         # 11: the pool grows
         record.proposals, record.admitted = admit(proposals, self.quota(t), self.feed(t))
@@ -90,13 +106,13 @@ class Loop:
 
     # -- the steps ------------------------------------------------------------------------------
 
-    def attempt(self, problems: Sequence[Problem], t: int) -> dict[str, list[Attempt]]:
+    def attempt(self, problems: Sequence[Problem], record: RoundRecord) -> dict[str, list[Attempt]]:
         """k judged rollouts of each problem by the Solver as it is now.
 
         Those that this same Solver has already made, when it tried out new problems at the end of
         the last round, are taken from the store.
         """
-        solver, k = self.team.solver, self.config.loop.group_size
+        solver, k, t = self.team.solver, self.config.loop.group_size, record.round
         known = {p.id: self.store.attempts(p.id, solver.version)[:k] for p in problems}
         missing = [problem for problem in problems if len(known[problem.id]) < k]
         known |= {problem.id: [] for problem in missing}  # the same seeds draw the same again
@@ -104,22 +120,43 @@ class Loop:
         with self.clock.part("rollout"):
             seeds = [derive(self.config.seed, "rollout", solver.version, p.id) for p in missing]
             drawn = solver.map("attempt", list(zip(missing, seeds, strict=True)), k)
-        self.clock.cost("solver", "attempt", [c for group in drawn for c in group], 0.0)
+        completions = [c for group in drawn for c in group]
+        self.clock.cost("solver", "attempt", completions)
+        record.failures += [
+            Failure(role="solver", task="solve", kind=c.error) for c in completions if c.error
+        ]
         self.tracker.phase(t, "verify")
         with self.clock.part("verify"):
             flat = [(p, c) for p, group in zip(missing, drawn, strict=True) for c in group]
-            verdicts = self.team.teacher.map("verify", [(p, c.text) for p, c in flat])
-        for index, ((problem, completion), verdict) in enumerate(zip(flat, verdicts, strict=True)):
-            known[problem.id].append(
-                Attempt(
-                    problem_id=problem.id,
-                    round=t,
-                    sample=index % k,
-                    completion=completion,
-                    verdict=verdict,
-                )
+            rulings = self.team.teacher.map("verify", [(p, c.text) for p, c in flat])
+        for index, ((problem, completion), ruling) in enumerate(zip(flat, rulings, strict=True)):
+            attempt = Attempt(
+                problem_id=problem.id,
+                round=t,
+                sample=index % k,
+                completion=completion,
+                verdict=ruling.verdict,
             )
+            known[problem.id].append(attempt)
+            record.rulings.append((attempt, ruling))
+        self.book("verify", rulings, record)
         return known
+
+    def book(
+        self,
+        task: str,
+        results: Sequence[Ruling | Finding | Refinement | Solution],
+        record: RoundRecord,
+    ) -> None:
+        """Books what the Teacher drew for its results, and keeps what of it could not be used."""
+        self.clock.cost("teacher", task, [c for result in results for c in result.asked])
+        record.failures += [failure for result in results for failure in result.failures]
+
+    def attack(self, problems: Sequence[Problem], record: RoundRecord) -> None:
+        """Attacks on the Teacher's judge at a few of the round's problems."""
+        with self.clock.part("verify"):
+            attacked = problems[: self.config.agents.teacher.canaries]
+            record.canaries = self.team.teacher.map("attack", attacked)
 
     def place(self, rollouts: dict[str, list[Attempt]], record: RoundRecord) -> None:
         """Estimates the zone of every problem attempted."""
@@ -134,7 +171,7 @@ class Loop:
     ) -> list[Group]:
         """What the Solver learns from: every problem's attempts and preference pairs."""
         template, groups = self.config.agents.solver.template, []
-        diagnoses = self.diagnoses(problems, rollouts)
+        diagnoses = self.diagnoses(problems, rollouts, record)
         for problem in problems:
             rng = generator(self.config.seed, "pairs", record.round, problem.id)
             pairs: list[PreferencePair] = make_pairs(
@@ -146,7 +183,7 @@ class Loop:
         return groups
 
     def diagnoses(
-        self, problems: Sequence[Problem], rollouts: dict[str, list[Attempt]]
+        self, problems: Sequence[Problem], rollouts: dict[str, list[Attempt]], record: RoundRecord
     ) -> dict[str, Diagnosis | None]:
         """The Teacher's diagnosis of every failed attempt by its id, if the learner heeds them."""
         if self.config.loop.rejected == "whole":
@@ -155,19 +192,22 @@ class Loop:
         with self.clock.part("verify"):
             items = [(problem, attempt.completion.text) for problem, attempt in failed]
             found = self.team.teacher.map("diagnose", items)
-        return {attempt.id: found[i] for i, (_, attempt) in enumerate(failed)}
+        self.book("diagnose", found, record)
+        return {attempt.id: found[i].diagnosis for i, (_, attempt) in enumerate(failed)}
 
     def learn(self, member: Member, groups: Sequence[Group], t: int) -> dict[str, float]:
         """One update of a role; afterwards all its workers sample from the new weights."""
         self.tracker.phase(t, "learn")
         with self.clock.part("learn"):
-            return member.learn(groups, derive(self.config.seed, "learn", member.name, t))
+            metrics = member.learn(groups, derive(self.config.seed, "learn", member.name, t))
+        self.clock.detail("hand_over", member.hand_over_seconds)
+        return metrics
 
     def refine(
-        self, problems: Sequence[Problem], rollouts: dict[str, list[Attempt]], t: int
+        self, problems: Sequence[Problem], rollouts: dict[str, list[Attempt]], record: RoundRecord
     ) -> list[Proposal]:
         """The Teacher's new problems: aimed at an error, or harder, by zone."""
-        count = self.config.loop.refinements
+        count, t = self.config.loop.refinements, record.round
         if self.config.loop.refine == "once":  # the static arm: all at the start
             count = self.quota(t)
         rng = generator(self.config.seed, "refine", t)
@@ -184,6 +224,7 @@ class Loop:
                 for i, s in enumerate(sources)
             ]
             written = self.team.teacher.map("refine", items)
+        self.book("refine", written, record)
         return [
             Proposal(
                 author="teacher",
@@ -192,11 +233,12 @@ class Loop:
                 source_id=source.problem.id,
                 attempt_id=source.attempt.id,
                 attempt_text=source.attempt.completion.text,
-                text=text,
-                result=result,
+                text=one.text,
+                result=one.result,
                 strategy=source.direction,
+                asked=one.asked,
             )
-            for index, (source, (text, result)) in enumerate(zip(sources, written, strict=True))
+            for index, (source, one) in enumerate(zip(sources, written, strict=True))
         ]
 
     def propose(
@@ -216,7 +258,7 @@ class Loop:
                 for i, s in enumerate(sources)
             ]
             written = self.team.generator.map("propose", items)
-        self.clock.cost("generator", "propose", [completion for completion, _ in written], 0.0)
+        self.clock.cost("generator", "propose", [completion for completion, _ in written])
         return [
             Proposal(
                 author="generator",
@@ -229,29 +271,31 @@ class Loop:
                 result=result,
                 strategy="propose",
                 completion=completion,
+                asked=(completion,),
             )
             for index, (source, (completion, result)) in enumerate(
                 zip(sources, written, strict=True)
             )
         ]
 
-    def screen(self, proposals: list[Proposal], t: int) -> list[Proposal]:
+    def screen(self, proposals: list[Proposal], record: RoundRecord) -> list[Proposal]:
         """The quality gate: form, an answer that the Teacher reproduces, no duplicate, no leak."""
         formed = [p for p in proposals if not isinstance(p.result, Malformed)]
         with self.clock.part("verify"):
             items = [
-                (p.result, derive(self.config.seed, "solve", t, p.author, p.index)) for p in formed
+                (p.result, derive(self.config.seed, "solve", record.round, p.author, p.index))
+                for p in formed
             ]
-            solved = dict(zip(map(id, formed), self.team.teacher.map("solve", items), strict=True))
+            solutions = self.team.teacher.map("solve", items)
+        self.book("solve", solutions, record)
+        solved = dict(zip(map(id, formed), solutions, strict=True))
         screened = []
         for proposal in proposals:
             if isinstance(proposal.result, Malformed):
                 reason = f"malformed:{proposal.result.reason}"
                 screened.append(dataclasses.replace(proposal, status=reason))
-            elif solved[id(proposal)] is None:
-                screened.append(dataclasses.replace(proposal, status="unsolved"))
             else:
-                screened.append(self._signed(proposal, solved[id(proposal)], t))
+                screened.append(self._signed(proposal, solved[id(proposal)], record.round))
         valid = [p for p in screened if p.valid]
         refusals = dict(
             zip(map(id, valid), self.gate.screen(p.problem for p in valid), strict=True)
@@ -261,36 +305,40 @@ class Loop:
             for p in screened
         ]
 
-    def _signed(self, proposal: Proposal, solved: Problem, t: int) -> Proposal:
-        """A valid proposal, its problem signed with where it came from."""
+    def _signed(self, proposal: Proposal, solution: Solution, t: int) -> Proposal:
+        """A valid proposal, its problem signed with where it came from; or an unsolved one."""
+        asked = (*proposal.asked, *solution.asked)
+        if solution.problem is None:
+            return dataclasses.replace(proposal, status="unsolved", asked=asked)
         member = self.team.generator if proposal.author == "generator" else None
         problem = dataclasses.replace(
-            solved,
+            solution.problem,
             parent_id=proposal.source_id,
             author=proposal.author,
             author_version=member.version if member else 0,
             round=t,
             strategy=proposal.strategy,
         )
-        return dataclasses.replace(proposal, result=problem, valid=True)
+        return dataclasses.replace(proposal, result=problem, valid=True, asked=asked)
 
-    def try_out(self, proposals: list[Proposal], t: int, record: RoundRecord) -> list[Proposal]:
+    def try_out(self, proposals: list[Proposal], record: RoundRecord) -> list[Proposal]:
         """The updated Solver's success on each new problem, and the utility that follows from it.
 
         A problem that it never solves is solved again by the Teacher, and dropped if that fails.
         """
         candidates = {p.problem.id: p.problem for p in proposals if p.status == "proposed"}
-        probes = self.attempt(list(candidates.values()), t)
+        probes = self.attempt(list(candidates.values()), record)
         record.probes = probes
         success = {i: sum(a.verdict.correct for a in g) / len(g) for i, g in probes.items()}
         hopeless = [problem for i, problem in candidates.items() if success[i] == 0]
         with self.clock.part("verify"):
             items = [
-                (problem, derive(self.config.seed, "re-solve", t, problem.id))
+                (problem, derive(self.config.seed, "re-solve", record.round, problem.id))
                 for problem in hopeless
             ]
             again = self.team.teacher.map("solve", items)
-        dropped = {p.id for p, solved in zip(hopeless, again, strict=True) if solved is None}
+        self.book("re-solve", again, record)
+        dropped = {p.id for p, one in zip(hopeless, again, strict=True) if one.problem is None}
         utility = UTILITIES[self.config.utility.name]
         tried = []
         for proposal in proposals:
@@ -336,5 +384,5 @@ class Loop:
         with self.clock.part("evaluate"):
             measured = measure(self.team.solver, self.team.teacher, self.heldout, k, sampling)
         drawn = [completion for one in measured for completion in one.completions]
-        self.clock.cost("solver", "evaluate", drawn, 0.0)
+        self.clock.cost("solver", "evaluate", drawn)
         return [one.score for one in measured]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.records import Attempt, PreferencePair, Proposal
+from agents.records import Attempt, Failure, PreferencePair, Proposal, Ruling
+from coevo.clock import Cost
 from coevo.curriculum import Curriculum, Standing
 from coevo.evaluate import Score
 from coevo.store import Store
@@ -28,6 +29,9 @@ class RoundRecord:
     admitted: list[Problem] = field(default_factory=list)
     updates: dict[str, dict[str, float]] = field(default_factory=dict)
     scores: list[Score] | None = None
+    rulings: list[tuple[Attempt, Ruling]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    canaries: list[tuple[str, bool]] = field(default_factory=list)
 
     # -- the numbers ----------------------------------------------------------------------------
 
@@ -46,6 +50,7 @@ class RoundRecord:
             values["curriculum/new_level"] = statistics.fmean(p.level for p in self.admitted)
             own = sum(problem.author == "generator" for problem in self.admitted)
             values["curriculum/generator_share"] = own / len(self.admitted)
+        values |= self._judging() | self._spending()
         for role, update in self.updates.items():
             values |= {f"{role}/{name}": value for name, value in update.items()}
         if self.scores:
@@ -85,6 +90,33 @@ class RoundRecord:
             values[f"{author}/success"] = statistics.fmean(p.success or 0.0 for p in tried)
         return values
 
+    def _judging(self) -> dict[str, float]:
+        """Of a Teacher that a language model or simulated errors speak for."""
+        values: dict[str, float] = {}
+        judged = [r for _, r in self.rulings if r.exact and (r.model or r.disagrees)]
+        if judged:
+            known = [r for _, r in self.rulings if r.exact]
+            wrong = sum(ruling.disagrees for ruling in judged)
+            values["teacher/disagreement"] = wrong / len(known)
+        if self.failures:
+            for role in {failure.role for failure in self.failures}:
+                count = sum(failure.role == role for failure in self.failures)
+                values[f"{role}/failures"] = count
+        if self.canaries:
+            values["teacher/canaries_paid"] = statistics.fmean(paid for _, paid in self.canaries)
+        return values
+
+    def _spending(self) -> dict[str, float]:
+        """What one admitted problem took: tokens and price of all that was written and solved."""
+        asked = [completion for p in self.proposals for completion in p.asked]
+        if not asked or not self.admitted:
+            return {}
+        total = Cost.of("", "", asked)
+        values = {"curriculum/tokens_per_admitted": total.tokens / len(self.admitted)}
+        if total.cost:
+            values["curriculum/cost_per_admitted"] = total.cost / len(self.admitted)
+        return values
+
     def success_map(self, curriculum: Curriculum) -> dict[tuple[str, int], tuple[float, int]]:
         """(family, level) -> (success rate, attempts) of this round's rollouts."""
         cells: dict[tuple[str, int], list[bool]] = {}
@@ -121,6 +153,7 @@ class RoundRecord:
             ("no_gradient", "solver/groups_with_gradient", 0.2, -1, "problems give a gradient"),
             ("invalid", "generator/valid_rate", 0.5, -1, "of the Generator's proposals are valid"),
             ("duplicates", "generator/duplicate_rate", 0.5, 1, "of its proposals are duplicates"),
+            ("judge_fooled", "teacher/canaries_paid", 0.0, 1, "of attacks on the judge were paid"),
             ("too_easy", "curriculum/new_success", 0.9, 1, "is the success on new problems"),
             ("too_hard", "curriculum/new_success", 0.1, -1, "is the success on new problems"),
         ]
@@ -137,7 +170,7 @@ class RoundRecord:
         store: Store,
         metrics: dict[str, float],
         seconds: dict[str, float],
-        costs: Sequence[tuple[str, str, int, int, int, float]],
+        costs: Sequence[Cost],
         heldout: Sequence[Problem],
     ) -> None:
         """Writes the whole round, or nothing."""
@@ -155,6 +188,8 @@ class RoundRecord:
             for role, update in self.updates.items():
                 store.add_update(t, role, t, update)
             store.add_costs(t, costs)
+            store.add_judgements(self.rulings)
+            store.add_failures(t, self.failures)
             store.add_alarms(t, self.alarms(metrics))
             if self.scores is not None:
                 by_id = {problem.id: problem for problem in heldout}

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agents.records import Attempt, Completion, PreferencePair, Proposal
+from agents.records import Attempt, Completion, Failure, PreferencePair, Proposal, Ruling
+from coevo.clock import Cost
 from environments import Malformed, Problem, Verdict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -48,15 +49,22 @@ CREATE TABLE proposals (
     round INTEGER NOT NULL, author TEXT NOT NULL, position INTEGER NOT NULL,
     source_id TEXT NOT NULL, attempt_id TEXT NOT NULL, attempt_text TEXT NOT NULL,
     text TEXT NOT NULL, problem_id TEXT, strategy TEXT NOT NULL, valid INTEGER NOT NULL,
-    status TEXT NOT NULL, success REAL, utility REAL NOT NULL,
-    PRIMARY KEY (round, author, position));
+    status TEXT NOT NULL, success REAL, utility REAL NOT NULL, tokens INTEGER NOT NULL,
+    cost REAL NOT NULL, PRIMARY KEY (round, author, position));
 CREATE INDEX proposals_of_problem ON proposals (problem_id);
 CREATE TABLE updates (
     round INTEGER NOT NULL, role TEXT NOT NULL, version INTEGER NOT NULL, metrics TEXT NOT NULL,
     PRIMARY KEY (round, role));
 CREATE TABLE costs (
     round INTEGER NOT NULL, role TEXT NOT NULL, task TEXT NOT NULL, calls INTEGER NOT NULL,
-    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, seconds REAL NOT NULL);
+    cached INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    cost REAL NOT NULL);
+CREATE TABLE judgements (
+    round INTEGER NOT NULL, attempt_id TEXT NOT NULL, problem_id TEXT NOT NULL, exact TEXT,
+    model TEXT NOT NULL, verdict TEXT NOT NULL, disagrees INTEGER NOT NULL, reply TEXT NOT NULL);
+CREATE TABLE failures (
+    round INTEGER NOT NULL, role TEXT NOT NULL, task TEXT NOT NULL, kind TEXT NOT NULL,
+    text TEXT NOT NULL);
 CREATE TABLE alarms (round INTEGER NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL);
 CREATE TABLE evaluations (
     round INTEGER NOT NULL, benchmark TEXT NOT NULL, problem_id TEXT NOT NULL,
@@ -66,7 +74,7 @@ CREATE TABLE evaluations (
 
 TABLES_BY_ROUND = (
     "rounds", "problems", "batches", "attempts", "zones", "pairs", "proposals", "updates",
-    "costs", "alarms", "evaluations",
+    "costs", "alarms", "evaluations", "judgements", "failures",
 )  # fmt: skip
 
 
@@ -182,12 +190,12 @@ class Store:
 
     def add_proposals(self, proposals: Iterable[Proposal]) -> None:
         self.db.executemany(
-            "INSERT INTO proposals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO proposals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (p.round, p.author, p.index, p.source_id, p.attempt_id, p.attempt_text, p.text,
                  None if isinstance(p.result, Malformed) else p.result.id,
-                 p.strategy, p.valid, p.status, p.success, p.utility)
-                for p in proposals
+                 p.strategy, p.valid, p.status, p.success, p.utility, cost.tokens, cost.cost)
+                for p, cost in ((p, Cost.of(p.author, "", p.asked)) for p in proposals)
             ],
         )  # fmt: skip
 
@@ -195,10 +203,28 @@ class Store:
         row = (round, role, version, json.dumps(dict(metrics)))
         self.db.execute("INSERT INTO updates VALUES (?, ?, ?, ?)", row)
 
-    def add_costs(self, round: int, costs: Iterable[tuple[str, str, int, int, int, float]]) -> None:
-        """Rows (role, task, calls, prompt tokens, completion tokens, seconds)."""
-        rows = [(round, *cost) for cost in costs]
-        self.db.executemany("INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    def add_costs(self, round: int, costs: Iterable[Cost]) -> None:
+        rows = [
+            (round, c.role, c.task, c.calls, c.cached, c.prompt_tokens, c.completion_tokens, c.cost)
+            for c in costs
+        ]
+        self.db.executemany("INSERT INTO costs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add_judgements(self, rulings: Iterable[tuple[Attempt, Ruling]]) -> None:
+        """Every ruling for which a model was asked, or that differs from the exact verdict."""
+        self.db.executemany(
+            "INSERT INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (attempt.round, attempt.id, attempt.problem_id, ruling.exact, ruling.model,
+                 ruling.verdict.status, ruling.disagrees, ruling.reply)
+                for attempt, ruling in rulings
+                if ruling.asked or ruling.model or ruling.disagrees
+            ],
+        )  # fmt: skip
+
+    def add_failures(self, round: int, failures: Iterable[Failure]) -> None:
+        rows = [(round, f.role, f.task, f.kind, f.text) for f in failures]
+        self.db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", rows)
 
     def add_alarms(self, round: int, alarms: Iterable[tuple[str, str]]) -> None:
         rows = [(round, kind, message) for kind, message in alarms]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,22 +12,49 @@ from typing import Any
 import environments
 from agents.policies import Sampling, make_policy
 from agents.records import Group
-from agents.remote import Handle, Runtime
-from coevo.config import Config, EnvironmentConfig, RoleConfig, SamplingConfig
+from agents.remote import Handle, Placement, Runtime
+from coevo.config import Config, EnvironmentConfig, RoleConfig, SamplingConfig, TeacherConfig
 
 
-def make_role(role: str, config: RoleConfig, environment: EnvironmentConfig) -> Any:
-    """A Teacher, Solver or Generator with its policy; called inside the worker that holds it."""
+def make_role(role: str, config: RoleConfig, environment: EnvironmentConfig, folder: Path) -> Any:
+    """A Teacher, Solver or Generator with its policy; called inside the worker that holds it.
+
+    `folder` is the run's, where a policy keeps what it has spent.
+    """
     from agents.roles.generator import Generator
     from agents.roles.solver import Solver
-    from agents.roles.teacher import Teacher
 
     domain = environments.make(environment.name, **environment.options)
-    options: dict[str, Any] = dataclasses.asdict(config.policy)
-    options = {key: options[key] for key in ("dtype", "chat", "batch_size")}
-    policy = make_policy(config.policy.name, domain, config.model, **options)
-    kind: Callable[..., Any] = {"teacher": Teacher, "solver": Solver, "generator": Generator}[role]
-    return kind(domain, policy, to_sampling(config.sampling), config.template)
+    policy = make_policy(
+        config.policy.name, domain, config.model, **policy_options(role, config, folder)
+    )
+    sampling = to_sampling(config.sampling)
+    if isinstance(config, TeacherConfig):
+        from agents.roles.teacher import Teacher
+
+        return Teacher(domain, policy, sampling, to_sampling(config.judging), config)
+    kind: Callable[..., Any] = {"solver": Solver, "generator": Generator}[role]
+    return kind(domain, policy, sampling, config.template)
+
+
+def policy_options(role: str, config: RoleConfig, folder: Path) -> dict[str, Any]:
+    """The arguments of a policy's constructor, but for the model."""
+    policy = config.policy
+    local = {"dtype": policy.dtype, "chat": policy.chat, "batch_size": policy.batch_size}
+    if policy.name == "hf":
+        return local | {"gpus": config.gpus}
+    if policy.name == "vllm":
+        rank = config.learner.lora.rank if config.learner.objective != "none" else 0
+        return local | {"gpus": config.gpus, "config": policy.vllm, "lora_rank": rank}
+    if policy.name == "endpoint":
+        cache = Path(policy.endpoint.cache or folder.parent / "endpoint-cache.db")
+        return {
+            "config": policy.endpoint,
+            "role": role,
+            "cache": cache.absolute(),
+            "ledger": (folder / "spending.db").absolute(),
+        }
+    return {}
 
 
 def make_learner(config: RoleConfig) -> Any:
@@ -43,11 +71,15 @@ def to_sampling(config: SamplingConfig) -> Sampling:
 
 
 class Member:
-    """A role's workers, its learner if it has one, and the version of its weights."""
+    """A role's workers, its learner if it has one, and the version of its weights.
+
+    `sleepers` are the workers of all roles that give up their GPU's memory while a learner works.
+    """
 
     def __init__(self, name: str, workers: Handle, learner: Handle | None):
         self.name, self.workers, self.learner = name, workers, learner
-        self.version = 0
+        self.version, self.hand_over_seconds = 0, 0.0
+        self.sleepers: list[Handle] = []
 
     def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
         """The method on all items, spread over the workers."""
@@ -62,16 +94,22 @@ class Member:
     ) -> dict[str, float]:
         """Updates the weights from groups, and hands them over to the workers."""
         assert self.learner is not None
+        for workers in self.sleepers:
+            workers.each("policy.sleep")
         metrics = self.learner.call(
             "update", list(groups), seed, self.version + 1, objective, epochs
         )
         self.version += 1
+        for workers in self.sleepers:
+            workers.each("policy.wake")
         self.hand_over()
         return metrics
 
     def hand_over(self) -> None:
         """Gives the learner's weights to the workers, with their version."""
+        start = time.perf_counter()
         self.workers.load_weights(self.weights(), self.version)
+        self.hand_over_seconds = time.perf_counter() - start
 
     def weights(self) -> bytes:
         assert self.learner is not None
@@ -94,24 +132,31 @@ class Team:
 
     def __init__(self, config: Config, runtime: Runtime):
         self.config = config
+        self.folder = Path(config.runs_dir) / (config.name or ".unnamed")
         self.solver = self._member("solver", config.agents.solver, runtime)
         self.teacher = self._member("teacher", config.agents.teacher, runtime)
         self.generator: Member | None = None
         if config.loop.feed != "teacher" or config.loop.train_generator:
             self.generator = self._member("generator", config.agents.generator, runtime)
+        sleepers = [m.workers for m in self.members() if self._role(m).policy.vllm.sleep]
+        for member in self.trained():
+            member.sleepers = sleepers
+
+    def _role(self, member: Member) -> RoleConfig:
+        return getattr(self.config.agents, member.name)
 
     def _member(self, name: str, role: RoleConfig, runtime: Runtime) -> Member:
-        factory = partial(make_role, name, role, self.config.environment)
-        workers = runtime.start(name, factory, workers=role.workers, threads=role.policy.threads)
+        factory = partial(make_role, name, role, self.config.environment, self.folder)
+        gpus = role.gpus if role.policy.name in ("hf", "vllm") else 0.0
+        place = Placement(workers=role.workers, threads=role.policy.threads, gpus=gpus)
+        workers = runtime.start(name, factory, place)
         trained = role.learner.objective != "none"
         if name == "generator" and not self.config.loop.train_generator:
             trained = False
         learner = None
         if trained:
-            threads = role.learner.threads
-            learner = runtime.start(
-                f"{name} learner", partial(make_learner, role), threads=threads, stateful=True
-            )
+            place = Placement(threads=role.learner.threads, gpus=role.learner.gpus, stateful=True)
+            learner = runtime.start(f"{name} learner", partial(make_learner, role), place)
         return Member(name, workers, learner)
 
     def members(self) -> list[Member]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,11 @@ class MicroBatch:
     @property
     def rows(self) -> list[Row]:
         return [row for group in self.groups for row in group.rows]
+
+    def to(self, device: str) -> MicroBatch:
+        """The same with its tensors on a device."""
+        names = ("prompt_ids", "prompt_mask", "group_of_row", "targets", "loss_mask")
+        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def padded(self, values: Sequence[Sequence[float] | torch.Tensor]) -> torch.Tensor:
         """One value for each completion token, padded with zeros to (b, t)."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import DynamicCache
 
+from agents.learners import models
 from agents.learners.advantages import ADVANTAGES
 from agents.learners.batching import MicroBatch, Row, TokenGroup, micro_batches
 from agents.learners.losses import LOSSES, LossInputs
-from agents.model_files import model_folder
 from agents.policies.hf import encode
 from agents.quiet import quiet
 from agents.records import Completion, Group
@@ -24,23 +24,26 @@ Metrics = dict[str, float]
 
 
 class Learner:
-    """Owns a model's weights in float32 and moves them by AdamW.
+    """Owns a model's weights, or adapters beside frozen ones, and moves them by an optimizer.
 
-    `config` is a `LearnerConfig`; with dtype bfloat16 the forward runs under autocast. The
+    `config` is a `LearnerConfig`; with dtype bfloat16 the forward runs under autocast. What is
+    trained is held in float32, what is frozen (the base of a LoRA) in `config.dtype`. The
     temperature is that of the sampling, so that importance ratios compare like with like.
     """
 
     def __init__(self, model: str, config: Any, chat: bool = False, temperature: float = 1.0):
         quiet()
-        folder = model_folder(model)
         self.config, self.chat, self.temperature = config, chat, temperature or 1.0
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        self.model.train().to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay
-        )
+        self.model, self.tokenizer, self.device = models.load(model, config)
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if config.optimizer == "adafactor":  # with a given step size and no second schedule
+            self.optimizer: torch.optim.Optimizer = torch.optim.Adafactor(
+                trained, lr=config.lr, weight_decay=config.weight_decay
+            )
+        else:
+            self.optimizer = torch.optim.AdamW(
+                trained, lr=config.lr, weight_decay=config.weight_decay
+            )
         self.version = 0
 
     # -- one update ---------------------------------------------------------------------------
@@ -60,6 +63,7 @@ class Learner:
         """
         objective, epochs = objective or self.config.objective, epochs or self.config.epochs
         tokenized, counts = self._prepare(groups, objective)
+        torch.manual_seed(seed)  # of dropout, where adapters have it
         if objective == "dpo" or (objective == "grpo" and self.config.kl_weight > 0):
             self._fill_reference(tokenized)
         totals: Counter[str] = Counter()
@@ -133,6 +137,7 @@ class Learner:
 
     @torch.no_grad()
     def _fill_reference(self, groups: list[TokenGroup]) -> None:
+        self.model.eval()  # without dropout
         for batch in self._batches(groups):
             logprobs = self._logprobs(batch).cpu()
             row = 0
@@ -141,6 +146,7 @@ class Learner:
                 for member in group.rows:
                     group.ref_logprobs.append(logprobs[row, : len(member.token_ids)])
                     row += 1
+        self.model.train()
 
     def _step(self, groups: list[TokenGroup], objective: str) -> Counter[str]:
         """One optimizer step; a loss or gradient that is not finite leaves the weights untouched."""
@@ -175,69 +181,76 @@ class Learner:
         )
 
     def _logprobs(self, batch: MicroBatch) -> torch.Tensor:
-        """(b, t): of every completion token.
-
-        A group's prompt runs through the model once and its keys and values are shared by the
-        completions; the vocabulary head runs on completion tokens only.
-        """
-        prompt_mask, group_of_row, targets, mask = (
-            tensor.to(self.device)
-            for tensor in (batch.prompt_mask, batch.group_of_row, batch.targets, batch.loss_mask)
+        """(b, t): of every completion token. The vocabulary head runs on completion tokens only."""
+        batch = batch.to(self.device)
+        drawn = batch.loss_mask.bool()
+        # recomputing a layer in the backward pass cannot also fill a cache
+        hidden_of = (
+            self._unshared_hidden if self.config.gradient_checkpointing else self._shared_hidden
         )
-        drawn = mask.bool()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.dtype == "bfloat16"):
-            cache = DynamicCache(config=self.model.config)
-            hidden = (
-                self.model.base_model(
-                    input_ids=batch.prompt_ids.to(self.device),
-                    attention_mask=prompt_mask,
-                    position_ids=(prompt_mask.cumsum(-1) - 1).clamp(min=0),
-                    past_key_values=cache,
-                    use_cache=True,
-                )
-                .last_hidden_state[:, -1:]
-                .index_select(0, group_of_row)
-            )
-            if targets.shape[1] > 1:  # the last token is predicted, not read
-                _share(cache, group_of_row)
-                lengths = prompt_mask.sum(-1)[group_of_row]
-                steps = torch.arange(targets.shape[1] - 1, device=self.device)
-                following = self.model.base_model(
-                    input_ids=targets[:, :-1],
-                    attention_mask=torch.cat([prompt_mask[group_of_row], drawn[:, :-1].long()], 1),
-                    position_ids=lengths[:, None] + steps,
-                    past_key_values=cache,
-                    use_cache=True,
-                ).last_hidden_state
-                hidden = torch.cat([hidden, following], 1)
-            logits = self.model.get_output_embeddings()(hidden[drawn])
+            head = models.causal(self.model).get_output_embeddings()
+            logits = head(hidden_of(batch)[drawn])
         logits = logits.float() / self.temperature
-        chosen = logits.gather(-1, targets[drawn][:, None])[:, 0] - logits.logsumexp(-1)
-        return torch.zeros(mask.shape, device=self.device).masked_scatter(drawn, chosen)
+        targets = batch.targets[drawn].to(logits.device)
+        chosen = logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+        empty = torch.zeros(drawn.shape, device=self.device)
+        return empty.masked_scatter(drawn, chosen.to(self.device))
+
+    def _shared_hidden(self, batch: MicroBatch) -> torch.Tensor:
+        """(b, t, d): the states that predict each completion token.
+
+        A group's prompt runs through the model once; its keys and values are shared by the
+        completions.
+        """
+        body, drawn = models.causal(self.model).base_model, batch.loss_mask.bool()
+        cache = DynamicCache(config=body.config)
+        hidden = (
+            body(
+                input_ids=batch.prompt_ids,
+                attention_mask=batch.prompt_mask,
+                position_ids=(batch.prompt_mask.cumsum(-1) - 1).clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+            )
+            .last_hidden_state[:, -1:]
+            .index_select(0, batch.group_of_row)
+        )
+        if batch.targets.shape[1] == 1:  # the last token is predicted, not read
+            return hidden
+        _share(cache, batch.group_of_row)
+        mask = batch.prompt_mask[batch.group_of_row]
+        steps = torch.arange(batch.targets.shape[1] - 1, device=self.device)
+        following = body(
+            input_ids=batch.targets[:, :-1],
+            attention_mask=torch.cat([mask, drawn[:, :-1].long()], 1),
+            position_ids=mask.sum(-1)[:, None] + steps,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        return torch.cat([hidden, following], 1)
+
+    def _unshared_hidden(self, batch: MicroBatch) -> torch.Tensor:
+        """(b, t, d): the same, each completion with its own copy of the prompt."""
+        body, row = models.causal(self.model).base_model, batch.group_of_row
+        prompts, drawn = batch.prompt_ids[row], batch.loss_mask.long()
+        mask = torch.cat([batch.prompt_mask[row], drawn[:, :-1]], 1)
+        states = body(
+            input_ids=torch.cat([prompts, batch.targets[:, :-1]], 1),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+            use_cache=False,
+        ).last_hidden_state
+        return states[:, prompts.shape[1] - 1 :]
 
     # -- weights and checkpoints --------------------------------------------------------------
 
     def weights(self) -> bytes:
-        """The weights in safetensors format, in the learner's dtype, without tied copies."""
-        dtype = getattr(torch, self.config.dtype)
-        return safetensors.torch.save(
-            {name: tensor.to(dtype).cpu() for name, tensor in self._state().items()}
-        )
-
-    def _state(self) -> dict[str, torch.Tensor]:
-        tied = (
-            set(self.model._tied_weights_keys or ())
-            if self.model.config.tie_word_embeddings
-            else set()
-        )
-        return {
-            name: tensor.detach().contiguous()
-            for name, tensor in self.model.state_dict().items()
-            if name not in tied
-        }
+        """What policies take over: the weights in the learner's dtype, or the adapters alone."""
+        return models.weights(self.model, getattr(torch, self.config.dtype))
 
     def save(self, folder: Path) -> None:
-        """Writes a folder that `from_pretrained` loads, and the optimizer beside it."""
+        """Writes what `from_pretrained` loads (the adapters alone, if there are any) and the optimizer."""
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
@@ -252,8 +265,7 @@ class Learner:
 
     def load(self, folder: Path, version: int) -> None:
         """Takes over weights and optimizer that `save` wrote, bit for bit."""
-        state = safetensors.torch.load_file(folder / "model.safetensors")
-        self.model.load_state_dict(state, strict=not self.model.config.tie_word_embeddings)
+        models.restore(self.model, folder)
         slots: dict[int, dict[str, torch.Tensor]] = {}
         for key, tensor in safetensors.torch.load_file(folder / "optimizer.safetensors").items():
             index, name = key.split(".", 1)

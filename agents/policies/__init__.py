@@ -7,7 +7,7 @@ from environments import Environment
 
 __all__ = ["POLICIES", "Policy", "Prompt", "Sampling", "make_policy"]
 
-POLICIES = ("hf", "rules")
+POLICIES = ("endpoint", "hf", "rules", "vllm")
 
 
 def make_policy(name: str, environment: Environment, model: str = "", **options: object) -> Policy:
@@ -23,4 +23,12 @@ def make_policy(name: str, environment: Environment, model: str = "", **options:
         from agents.policies.hf import HFPolicy
 
         return HFPolicy(model, **options)  # type: ignore[arg-type]
+    if name == "vllm":
+        from agents.policies.vllm import VLLMPolicy
+
+        return VLLMPolicy(model, **options)  # type: ignore[arg-type]
+    if name == "endpoint":
+        from agents.policies.endpoint import EndpointPolicy
+
+        return EndpointPolicy(model, **options)  # type: ignore[arg-type]
     raise ValueError(f"policy {name!r} does not exist; write one of {', '.join(POLICIES)}")

@@ -6,22 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
+from agents.learners import models
 from agents.model_files import model_folder
 from agents.policies.base import Prompt, Sampling
 from agents.quiet import quiet
 from agents.records import Completion
 
 
-def encode(tokenizer: Any, text: str, chat: bool) -> list[int]:
-    """Token ids of a prompt: its characters as they are, or one user turn of the chat template."""
+def encode(tokenizer: Any, text: str, chat: bool, system: str = "") -> list[int]:
+    """Token ids of a prompt: its characters as they are, or one user turn of the chat template.
+
+    Without a chat template a system text stands before the prompt.
+    """
     if not chat:
-        return tokenizer(text, add_special_tokens=False).input_ids
-    turn = [{"role": "user", "content": text}]
-    return tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False)
+        return tokenizer(
+            f"{system}\n\n{text}" if system else text, add_special_tokens=False
+        ).input_ids
+    turns = [{"role": "system", "content": system}] if system else []
+    turns.append({"role": "user", "content": text})
+    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
 
 
 def distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
@@ -41,11 +47,16 @@ class HFPolicy:
     """Samples from a causal language model on one device."""
 
     def __init__(
-        self, model: str, dtype: str = "float32", chat: bool = False, batch_size: int = 256
+        self,
+        model: str,
+        dtype: str = "float32",
+        chat: bool = False,
+        batch_size: int = 256,
+        gpus: float = 0.0,
     ):
         quiet()
         folder = model_folder(model)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = models.device(gpus)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
         self.model.eval().requires_grad_(False).to(self.device)
@@ -53,20 +64,15 @@ class HFPolicy:
         self.end = self.tokenizer.eos_token_id
 
     def load_weights(self, weights: bytes, version: int) -> None:
-        """Raises `RuntimeError` if a tensor is missing, unexpected or of another shape."""
-        state = safetensors.torch.load(weights)
-        missing, unexpected = self.model.load_state_dict(state, strict=False)
-        shared = self.model.config.tie_word_embeddings
-        tied = set(self.model._tied_weights_keys or ()) if shared else set()
-        if unexpected or set(missing) - tied:
-            raise RuntimeError(f"weights do not fit: missing {missing}, unexpected {unexpected}")
+        """Weights or adapters; raises `RuntimeError` if a tensor is missing or of another shape."""
+        self.model = models.take_over(self.model, weights)
         self.version = version
 
     @torch.inference_mode()
     def sample(
         self, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]
     ) -> list[list[Completion]]:
-        ids = [encode(self.tokenizer, prompt.text, self.chat) for prompt in prompts]
+        ids = [encode(self.tokenizer, prompt.text, self.chat, prompt.system) for prompt in prompts]
         order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
         results: list[list[Completion]] = [[] for _ in ids]
         together = max(1, self.batch_size // n)
@@ -90,8 +96,9 @@ class HFPolicy:
             mask[row, longest - len(prompt) :] = 1
         input_ids, mask = input_ids.to(self.device), mask.to(self.device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.model.config)
-        logits = self.model(
+        model = models.causal(self.model)
+        cache = DynamicCache(config=model.config)
+        logits = model(
             input_ids=input_ids,
             attention_mask=mask,
             position_ids=positions,
@@ -118,6 +125,8 @@ class HFPolicy:
             tokens[rows, step] = drawn[:, 0]
             logprobs[rows, step] = probabilities.gather(1, drawn)[:, 0].log()
             ended = ended | (drawn[:, 0] == self.end)
+            if sampling.stop:
+                ended = ended | self._stopped(tokens[rows, : step + 1], sampling.stop)
             alive = (~ended).nonzero()[:, 0]
             if len(alive) == 0 or step == limit - 1:
                 break
@@ -126,7 +135,7 @@ class HFPolicy:
                 rows, drawn, ended = rows[alive], drawn[alive], ended[alive]
                 mask, position = mask[alive], position[alive]
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
-            logits = self.model(
+            logits = model(
                 input_ids=drawn,
                 attention_mask=mask,
                 position_ids=position,
@@ -134,18 +143,31 @@ class HFPolicy:
             ).logits[:, -1]
             position = position + 1
         return [
-            self._completion(ids[row // n], tokens[row], logprobs[row])
+            self._completion(ids[row // n], tokens[row], logprobs[row], sampling.stop)
             for row in range(len(tokens))
         ]
 
+    def _stopped(self, tokens: torch.Tensor, stop: tuple[str, ...]) -> torch.Tensor:
+        """Which rows of (b, t) tokens have just completed a stop text."""
+        span = max(map(len, stop)) + 4  # a token has a character or more, but for broken bytes
+        texts = self.tokenizer.batch_decode(tokens[:, -span:], skip_special_tokens=True)
+        found = [any(one in text for one in stop) for text in texts]
+        return torch.tensor(found, device=tokens.device)
+
     def _completion(
-        self, prompt_ids: list[int], tokens: torch.Tensor, logprobs: torch.Tensor
+        self,
+        prompt_ids: list[int],
+        tokens: torch.Tensor,
+        logprobs: torch.Tensor,
+        stop: tuple[str, ...],
     ) -> Completion:
         drawn = tokens[tokens >= 0].tolist()
         stopped = self.end in drawn
         if stopped:
             drawn = drawn[: drawn.index(self.end) + 1]
         text = self.tokenizer.decode(drawn, skip_special_tokens=True)
+        if cuts := [text.index(one) for one in stop if one in text]:
+            text, stopped = text[: min(cuts)], True
         return Completion(
             text=text,
             prompt_ids=tuple(prompt_ids),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.policies import Policy, Prompt, Sampling
+from agents.prompts import fill
 from agents.records import Completion
 from environments import Environment, Malformed, Problem
 
 
 def generator_prompt(template: str, problem: Problem, attempt: str) -> str:
     """What a Generator reads: the template with its `{statement}` and `{attempt}` filled in."""
-    return template.replace("{statement}", problem.statement).replace("{attempt}", attempt)
+    return fill(template, statement=problem.statement, attempt=attempt)
 
 
 class Generator:
@@ -37,8 +38,10 @@ class Generator:
         seeds = [seed for _, _, seed in items]
         proposals = []
         for (completion,) in self.policy.sample(prompts, 1, self.sampling, seeds):
-            if completion.finish_reason == "length":
-                result: Problem | Malformed = Malformed(reason="unfinished")
+            if completion.finish_reason == "error":
+                result: Problem | Malformed = Malformed(reason=completion.error)
+            elif completion.finish_reason == "length":
+                result = Malformed(reason="unfinished")
             else:
                 result = self.environment.parse_problem(completion.text.strip())
             proposals.append((completion, result))

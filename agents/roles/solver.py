@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.policies import Policy, Prompt, Sampling
+from agents.prompts import fill
 from agents.records import Completion
 from environments import Environment, Problem
 
 
 def solver_prompt(environment: Environment, template: str, problem: Problem) -> str:
     """What a Solver reads: the question, framed by the template as `{prompt}`."""
-    return template.replace("{prompt}", environment.prompt(problem))
+    return fill(template, prompt=environment.prompt(problem))
 
 
 class Solver:

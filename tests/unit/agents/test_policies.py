@@ -58,7 +58,9 @@ def test_contract(name: str) -> None:
 
 
 def test_unknown_policy_is_named_with_the_known() -> None:
-    with pytest.raises(ValueError, match=r"'hff' does not exist; write one of hf, rules"):
+    with pytest.raises(
+        ValueError, match=r"'hff' does not exist; write one of endpoint, hf, rules, vllm"
+    ):
         make_policy("hff", ENVIRONMENT)
 
 
@@ -198,6 +200,24 @@ def test_finish_reason_says_how_a_completion_ended(hf: HFPolicy) -> None:
         assert completion.text == hf.tokenizer.decode(ids, skip_special_tokens=True)
         reasons.add(reason)
     assert reasons == {"stop", "length"}
+
+
+def test_a_stop_text_ends_a_completion_and_is_not_in_it(hf: HFPolicy) -> None:
+    """What is drawn up to the stop is what is drawn without it."""
+    free = Sampling(max_tokens=40)
+    stopped = Sampling(max_tokens=40, stop=(";", "#"))
+    for long, short in zip(
+        hf.sample(prompts(4), 3, free, [1, 2, 3, 4]),
+        hf.sample(prompts(4), 3, stopped, [1, 2, 3, 4]),
+        strict=True,
+    ):
+        for whole, cut in zip(long, short, strict=True):
+            first = min((whole.text.index(c) for c in ";#" if c in whole.text), default=None)
+            assert cut.text == whole.text[:first]
+            assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]
+            assert hf.tokenizer.decode(cut.token_ids)[-1] in ";#" or first is None
+            assert cut.finish_reason == "stop" or first is None
+            assert len(cut.logprobs) == len(cut.token_ids)
 
 
 # -- a model: its weights -------------------------------------------------------------------------

@@ -12,7 +12,15 @@ from typing import Any
 
 import pytest
 
-from agents.remote import InlineRuntime, RayHandle, RayRuntime, WorkerLost, make_runtime
+from agents.remote import (
+    InlineRuntime,
+    Placement,
+    RayHandle,
+    RayRuntime,
+    RuntimeUnfit,
+    WorkerLost,
+    make_runtime,
+)
 
 
 def scaler() -> Callable[[], Any]:
@@ -70,8 +78,8 @@ def test_inline_and_ray_agree(ray: RayRuntime) -> None:
     """Results keep the order of the items, whatever the number of workers."""
     expected = [(item * 7 + 1, 4) for item in ITEMS]
     for workers in (1, 3):
-        inline = InlineRuntime().start("scaler", scaler(), workers=workers)
-        remote = ray.start("scaler", scaler(), workers=workers)
+        inline = InlineRuntime().start("scaler", scaler(), Placement(workers=workers))
+        remote = ray.start("scaler", scaler(), Placement(workers=workers))
         for handle in (inline, remote):
             assert handle.map("scale", ITEMS) == [(item, 0) for item in ITEMS]
             handle.load_weights(b"7", 4)
@@ -86,19 +94,19 @@ def test_both_runtimes_set_the_threads(ray: RayRuntime) -> None:
 
     before = torch.get_num_threads()
     for runtime in (InlineRuntime(), ray):
-        assert runtime.start("scaler", scaler(), threads=2).call("threads") == 2
+        assert runtime.start("scaler", scaler(), Placement(threads=2)).call("threads") == 2
     assert torch.get_num_threads() == before
 
 
 def test_a_mistake_of_the_role_is_raised_as_it_is(ray: RayRuntime) -> None:
     for runtime in (InlineRuntime(), ray):
         with pytest.raises(KeyError, match="a mistake of the role"):
-            runtime.start("scaler", scaler()).call("fail")
+            runtime.start("scaler", scaler(), Placement()).call("fail")
 
 
 def test_a_killed_worker_is_restarted_with_its_weights(ray: RayRuntime) -> None:
     """Each of three workers in turn, between calls: the results are those of an untouched one."""
-    handle = ray.start("scaler", scaler(), workers=3)
+    handle = ray.start("scaler", scaler(), Placement(workers=3))
     handle.load_weights(b"7", 4)
     expected = [(item * 7 + 1, 4) for item in ITEMS]
     for worker in range(3):
@@ -112,7 +120,7 @@ def test_a_killed_worker_is_restarted_with_its_weights(ray: RayRuntime) -> None:
 
 
 def test_a_worker_killed_before_new_weights_gets_them(ray: RayRuntime) -> None:
-    handle = ray.start("scaler", scaler(), workers=2)
+    handle = ray.start("scaler", scaler(), Placement(workers=2))
     handle.load_weights(b"7", 4)
     kill(handle, 1)
     handle.load_weights(b"9", 5)
@@ -129,15 +137,40 @@ def test_a_worker_that_keeps_dying_is_named(ray: RayRuntime) -> None:
         return Doomed
 
     with pytest.raises(WorkerLost, match="doomed worker 0 died"):
-        ray.start("doomed", doomed()).call("work")
+        ray.start("doomed", doomed(), Placement()).call("work")
 
 
 def test_a_killed_learner_is_lost(ray: RayRuntime) -> None:
     """Its state is gone: a fresh one must not answer in its place."""
-    handle = ray.start("solver learner", counter(), stateful=True)
+    handle = ray.start("solver learner", counter(), Placement(stateful=True))
     assert handle.call("add", 2) == 2
     assert handle.call("add", 3) == 5
     kill(handle, 0)
     for _ in range(2):
         with pytest.raises(WorkerLost, match="solver learner worker 0 died"):
             handle.call("add", 1)
+
+
+def test_gpus_that_are_not_there_are_named(ray: RayRuntime) -> None:
+    """Ray itself would wait for them without a word."""
+    with pytest.raises(RuntimeUnfit, match=r"solver asks for 2 x 0.5 GPUs.*agents"):
+        ray.start("solver", scaler(), Placement(workers=2, gpus=0.5))
+
+
+def test_every_worker_is_called_through_a_dotted_name() -> None:
+    class Part:
+        calls = 0
+
+        def sleep(self) -> None:
+            self.calls += 1
+
+    class Whole:
+        def __init__(self) -> None:
+            self.policy = Part()
+
+        def calls(self) -> int:
+            return self.policy.calls
+
+    handle = InlineRuntime().start("whole", Whole, Placement())
+    handle.each("policy.sleep")
+    assert handle.call("calls") == 1

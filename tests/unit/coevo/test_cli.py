@@ -72,6 +72,8 @@ def test_nothing_heavy_is_imported_before_a_command_runs(words: list[str]) -> No
         (["run", "rounds=0"], "rounds=0 is out of range: write a value from 1"),
         (["run", "rounds=many"], "rounds"),
         (["run", "environment.name=arithmetics"], "environment 'arithmetics' does not exist"),
+        (["run", "--dry-run", "experiment=qwen3"], "did you mean 'qwen3_8b'?"),
+        (["run", "--dry", "seed=1"], "unrecognized arguments: --dry"),
         (["run", "--multi", "seed=0,1"], "unrecognized arguments: --multi"),
         (["run", "--cfg", "hydra"], "invalid choice: 'hydra'"),
         (["explain"], "the following arguments are required: run"),
@@ -148,6 +150,7 @@ def test_run_help_has_examples_and_every_group(capsys: pytest.CaptureFixture[str
     status, out, _ = printed(capsys, "run", "--help")
     assert status == 0
     assert "learner@agents.solver.learner=grpo" in out
+    assert "--dry-run" in out
     for group in compose.groups():
         assert f"  {group} " in out
         assert ", ".join(compose.group_options(group)) in out

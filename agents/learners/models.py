@@ -1,0 +1,161 @@
+"""A learner's model: all of its weights, or LoRA adapters beside frozen ones; on disk and as bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from agents import adapters
+from agents.model_files import model_folder
+
+ADAPTER_SEED = 0  # of the adapters' random start: the same in every run, as the base model is
+
+
+def load(name: str, config: Any) -> tuple[Any, Any, str]:
+    """Model, tokenizer and device, ready to be trained; `config` is a `LearnerConfig`.
+
+    Full training holds float32 weights. With `lora.rank` the base is frozen in `config.dtype` and
+    the adapters are float32. With more than one GPU the layers are spread over them.
+    """
+    folder, lora = model_folder(name), config.lora.rank > 0
+    dtype = getattr(torch, config.dtype) if lora else torch.float32
+    place = device(config.gpus)
+    spread = {"device_map": "auto"} if config.gpus > 1 else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **spread)
+    if not spread:
+        model.to(place)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if lora:
+        model = with_adapters(
+            model,
+            r=config.lora.rank,
+            lora_alpha=config.lora.alpha,
+            lora_dropout=config.lora.dropout,
+            target_modules=list(config.lora.targets),
+            task_type="CAUSAL_LM",
+        )
+    return model.train(), AutoTokenizer.from_pretrained(folder), place
+
+
+def device(gpus: float) -> str:
+    """Where tensors go. Raises `RuntimeError` if GPUs were asked for and there are none: nothing
+    falls back to the CPU unseen."""
+    if gpus > 0 and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"gpus={gpus:g}, but torch sees no GPU here: write gpus=0 to use the CPU"
+        )
+    return "cuda" if gpus > 0 else "cpu"
+
+
+def with_adapters(model: Any, **settings: Any) -> Any:
+    """The model with LoRA adapters that do nothing yet. Raises `ValueError` on unknown targets."""
+    from peft import LoraConfig, get_peft_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(ADAPTER_SEED)
+        return get_peft_model(model, LoraConfig(**settings))
+
+
+def has_adapters(model: Any) -> bool:
+    return hasattr(model, "peft_config")
+
+
+def causal(model: Any) -> Any:
+    """The causal language model itself, which the adapters are inside of."""
+    return model.get_base_model() if has_adapters(model) else model
+
+
+def weights(model: Any, dtype: torch.dtype) -> bytes:
+    """What a policy takes over, in safetensors format: the adapters alone, or else every weight in
+    the dtype given, without tied copies."""
+    if has_adapters(model):
+        return adapters.pack(_adapter_state(model), _adapter_settings(model))
+    state = model.state_dict()
+    tied = set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
+    return safetensors.torch.save(
+        {
+            name: tensor.detach().to(dtype).contiguous().cpu()
+            for name, tensor in state.items()
+            if name not in tied
+        }
+    )
+
+
+def take_over(model: Any, received: bytes) -> Any:
+    """The model with weights that `weights` wrote; adapters are put beside its own.
+
+    Raises `RuntimeError` if a tensor is missing, unexpected or of another shape.
+    """
+    state = safetensors.torch.load(received)
+    settings = adapters.adapter_config(received)
+    if settings is not None:
+        return _take_over_adapters(model, state, settings)
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    tied = set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
+    if unexpected or set(missing) - tied:
+        raise RuntimeError(f"weights do not fit: missing {missing}, unexpected {unexpected}")
+    return model
+
+
+def _take_over_adapters(model: Any, state: dict[str, Any], settings: dict[str, Any]) -> Any:
+    from peft import set_peft_model_state_dict
+
+    if not has_adapters(model):
+        kept = ("r", "lora_alpha", "target_modules", "task_type")
+        model = with_adapters(model, **{key: settings[key] for key in kept})
+        model.eval().requires_grad_(False)
+    expected = _adapter_state(model).keys()
+    if state.keys() != expected:
+        raise RuntimeError(f"adapters do not fit: {sorted(state.keys() ^ expected)[:4]}")
+    set_peft_model_state_dict(model, state)
+    return model
+
+
+def _adapter_state(model: Any) -> dict[str, torch.Tensor]:
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}
+
+
+def _adapter_settings(model: Any) -> dict[str, Any]:
+    settings = model.peft_config["default"].to_dict()
+    settings["target_modules"] = sorted(settings["target_modules"])
+    return {key: value for key, value in settings.items() if _plain(value)}
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+# -- checkpoints ----------------------------------------------------------------------------------
+
+
+def restore(model: Any, folder: Path) -> None:
+    """Takes over the weights that `save_pretrained` wrote, bit for bit."""
+    if has_adapters(model):
+        from peft import set_peft_model_state_dict
+
+        state = safetensors.torch.load_file(folder / "adapter_model.safetensors")
+        set_peft_model_state_dict(model, state)
+        return
+    state = safetensors.torch.load_file(folder / "model.safetensors")
+    model.load_state_dict(state, strict=not model.config.tie_word_embeddings)
+
+
+def merge(name: str, checkpoint: Path, to: Path) -> None:
+    """Writes the model `name` with a checkpoint's adapters added into its weights, in bfloat16."""
+    from peft import PeftModel
+
+    folder = model_folder(name)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    merged = PeftModel.from_pretrained(base, str(checkpoint)).merge_and_unload()
+    merged.to(torch.bfloat16).save_pretrained(to)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(to)
