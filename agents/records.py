@@ -13,8 +13,8 @@ from environments.base import Status
 class Usage:
     """What a completion of an endpoint took: tokens as the server counts them, and its price.
 
-    `cost` is in the currency of the configured prices. A cached completion was paid for earlier:
-    its tokens are those of then, and its cost is 0.
+    `cost` is in the currency of the configured prices. A `cached` completion was paid for earlier:
+    its tokens and its price are those of then. What was really spent is in the run's `spending.db`.
     """
 
     prompt_tokens: int = 0

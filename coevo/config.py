@@ -377,9 +377,23 @@ def _validate_relations(config: Config) -> None:
                 f"agents.{role}.model is empty; write tiny, smollm2 or a model folder"
             )
         _validate_engine(f"agents.{role}", block, config.runtime.kind)
+    _validate_teacher(config.agents.teacher)
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
+
+
+def _validate_teacher(teacher: TeacherConfig) -> None:
+    speaks, prompts = teacher.policy.name != "rules", teacher.prompts
+    if speaks and not (prompts.solve and prompts.resolve and prompts.weakness):
+        raise ConfigError(
+            f"agents.teacher: policy {teacher.policy.name} needs prompts; write "
+            "prompts@agents.teacher.prompts=math, or give it policy rules"
+        )
+    if speaks and teacher.judge != "never" and not prompts.verify:
+        raise ConfigError(
+            f"agents.teacher.judge={teacher.judge} needs agents.teacher.prompts.verify"
+        )
 
 
 def _validate_engine(where: str, block: RoleConfig, runtime: str) -> None:
@@ -418,10 +432,10 @@ def _validate_engine(where: str, block: RoleConfig, runtime: str) -> None:
                 f"{where}.policy.endpoint.url has a name or password in it, which a run's files "
                 "would show; put the key into an environment variable and its NAME into key_env"
             )
-        if endpoint.key_env and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", endpoint.key_env):
+        if endpoint.key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", endpoint.key_env):
             raise ConfigError(  # without the value: it may be a key
                 f"{where}.policy.endpoint.key_env is not the NAME of an environment variable; "
-                "write a name such as OPENAI_API_KEY, and the key into that variable"
+                "write a name in capitals such as OPENAI_API_KEY, and the key into that variable"
             )
 
 

@@ -195,15 +195,23 @@ def _column_type(name: str, value: Any) -> Any:
 
 
 def write_model(run: RunFolder, folder: Path, role: str) -> str:
-    """The role's newest weights with tokenizer and configuration, and a model card."""
+    """The role's newest weights with tokenizer and configuration, and a model card.
+
+    Adapters are added into the weights of their base, so that the folder is a whole model.
+    """
     checkpoint, state = run.newest_checkpoint()
     source = checkpoint / role
     if not source.is_dir():
         model = getattr(run.config.agents, role).model
         raise ConfigError(f"the {role.capitalize()} was not trained in {run.name}: it is {model!r}")
-    for file in sorted(source.iterdir()):
-        if file.name != "optimizer.safetensors":
-            shutil.copyfile(file, folder / file.name)
+    if (source / "adapter_model.safetensors").is_file():
+        from agents.learners.models import merge
+
+        merge(getattr(run.config.agents, role).model, source, folder)
+    else:
+        for file in sorted(source.iterdir()):
+            if file.name != "optimizer.safetensors":
+                shutil.copyfile(file, folder / file.name)
     (folder / "README.md").write_text(model_card(run, role, state["round"]), encoding="utf-8")
     return f"the {role.capitalize()} after round {state['round']}"
 

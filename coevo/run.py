@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import itertools
 import json
 import os
-import secrets
-import signal
-import sqlite3
+import re
 import statistics
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +15,7 @@ from agents.records import Completion, Group
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
 from agents.roles.solver import solver_prompt
 from coevo import checkpoint, compose
+from coevo.claim import RunError, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
@@ -37,13 +31,11 @@ from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
 from environments.benchmark import heldout
 
-
-class RunError(RuntimeError):
-    """A run that cannot start or go on; the message says why and what to do."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM: the round under way is given up, all rounds before it are safe."""
+# What may differ when a run goes on: it decides when and where things are done, not which.
+FREE = re.compile(
+    r"rounds:|runtime\.|tracker\.|name:|runs_dir:|checkpoint\."
+    r"|agents\.\w+\.policy\.endpoint\.(?!structured|price)"
+)
 
 
 # -- entry points ---------------------------------------------------------------------------------
@@ -54,10 +46,11 @@ def start(config: Config) -> dict[str, Any]:
 
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
+    _check_keys(config)
     environment = make_environment(config.environment)
     seeds = _seeds(config, environment)  # before anything is written
-    folder = _new_folder(config)
-    with _locked(folder), _guarded(folder):
+    folder = new_folder(config)
+    with locked(folder), guarded(folder):
         return _drive(config, folder, Store(folder / "run.db"), seeds)
 
 
@@ -66,8 +59,8 @@ def resume(
 ) -> dict[str, Any]:
     """Goes on from the last whole round, with more rounds if asked for.
 
-    A changed configuration is refused with the list of changed fields, except for `rounds`,
-    `runtime` and `tracker`, which change nothing of what a round does, unless it is allowed.
+    A changed configuration is refused with the list of changed fields, except for what changes
+    nothing of what a round does (`FREE`), unless it is allowed.
     """
     if not (folder / "run.db").exists():
         raise RunError(f"{folder} is not the folder of a run: it has no run.db")
@@ -75,15 +68,15 @@ def resume(
     config = compose.from_plain(saved, overrides)
     config.name, config.runs_dir = folder.name, str(folder.parent)
     changes = changed_fields(saved, compose.to_plain(config))
-    free = ("rounds:", "runtime.", "tracker.", "name:", "runs_dir:", "checkpoint.")
-    refused = [change for change in changes if not change.startswith(free)]
+    refused = [change for change in changes if not FREE.match(change)]
     if refused and not allow_changes:
         raise ConfigError(
             "the configuration differs from that of the run: "
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
-    with _locked(folder), _guarded(folder):
+    _check_keys(config)
+    with locked(folder), guarded(folder):
         store = Store(folder / "run.db")
         compose.save(config, folder / "config.yaml")
         environment = make_environment(config.environment)
@@ -280,7 +273,19 @@ class Session:
         self.runtime.close()
 
 
-# -- folders, locks, signals ----------------------------------------------------------------------
+# -- before anything is written ----------------------------------------------------------------------
+
+
+def _check_keys(config: Config) -> None:
+    """Raises `ConfigError` if a variable that should hold an endpoint's key is not set."""
+    for name in ("solver", "teacher", "generator"):
+        policy = getattr(config.agents, name).policy
+        variable = policy.endpoint.key_env if policy.name == "endpoint" else ""
+        if variable and not policy.endpoint.offline and not os.environ.get(variable):
+            raise ConfigError(
+                f"agents.{name}.policy.endpoint.key_env={variable}: the environment variable "
+                f"{variable} is not set; write export {variable}=… with the key"
+            )
 
 
 def _seeds(config: Config, environment: environments.Environment) -> list[environments.Problem]:
@@ -298,102 +303,3 @@ def _seeds(config: Config, environment: environments.Environment) -> list[enviro
             )
             raise ConfigError(f"curriculum.seed_file={path}: {seed.statement!r} {reason}")
     return seeds
-
-
-def _new_folder(config: Config) -> Path:
-    """Makes the run's folder, with configuration and empty memory, whole or not at all.
-
-    A name in use is refused; a default one is numbered. Sets `config.name`.
-    """
-    root = Path(config.runs_dir)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        chosen = config.name
-        for number in itertools.count(1):
-            config.name = chosen or _default_name(config, number)
-            if _claim(root, config):
-                return root / config.name
-            if chosen is not None:
-                raise ConfigError(
-                    f"the run {root / chosen} exists: write `coevo resume {root / chosen}` to go "
-                    "on with it, or another name="
-                )
-    except OSError as error:
-        raise RunError(f"no run can be written to {root}: {error.strerror}") from error
-    raise AssertionError("unreachable")
-
-
-def _default_name(config: Config, number: int) -> str:
-    return f"{config.experiment}-seed{config.seed}" + (f"-{number}" if number > 1 else "")
-
-
-def _claim(root: Path, config: Config) -> bool:
-    """Whether the name was free; then the folder is there, made beside and renamed."""
-    final = root / str(config.name)
-    if final.exists():
-        return False
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=root) as scratch:
-        folder = Path(scratch) / "run"
-        (folder / "logs").mkdir(parents=True)
-        compose.save(config, folder / "config.yaml")
-        store = Store(folder / "run.db", create=True)
-        store.set_meta("wandb_id", secrets.token_hex(4))
-        store.close()
-        try:
-            folder.rename(final)
-        except OSError as error:  # another process was faster
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-                return False
-            raise
-    return True
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time works on a run; the lock goes with the process."""
-    with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise RunError(
-                f"another process ({file.read().strip()}) is working on {folder}"
-            ) from error
-        file.truncate(0)
-        file.write(f"pid {os.getpid()}")
-        file.flush()
-        yield
-
-
-@contextmanager
-def _guarded(folder: Path) -> Iterator[None]:
-    """Turns signals into `Interrupted`, and a full disk into a `RunError`."""
-    received: list[str] = []
-
-    def interrupt(number: int, _: object) -> None:
-        received.append(signal.Signals(number).name)
-        raise Interrupted
-
-    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except BaseException as error:
-        if received:  # whatever became of the exception on its way through a library
-            raise Interrupted(
-                f"stopped by {received[0]}; all finished rounds are safe: coevo resume {folder}"
-            ) from None
-        _explain_full_disk(error, folder)
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _explain_full_disk(error: BaseException, folder: Path) -> None:
-    """Raises a `RunError` if that is what the error comes from."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    if full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        raise RunError(
-            f"no space left for {folder}; all finished rounds are safe: "
-            f"make room, then coevo resume {folder}"
-        ) from error

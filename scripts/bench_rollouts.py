@@ -1,8 +1,10 @@
 """Tokens per second of SmolLM2's rollouts: policy hf, policy vllm, and vLLM called directly.
 
-    .venv-vllm/bin/python scripts/bench_rollouts.py [--problems 96] [--group 8] [--repeats 3]
+    .venv-vllm/bin/python scripts/bench_rollouts.py [--work sums|math] [--problems 96] [--group 8]
 
-The prompts and sampling are those of `experiment=smollm2`. Every engine runs in a process of its
+Work `sums` is that of `experiment=smollm2`: prompts of about 110 tokens (two thirds of them shared by
+all), completions of about 12. Work `math` is word problems by the chat template with completions of
+up to 128 tokens. Every engine runs in a process of its
 own (vLLM changes torch's threads), with the same threads, one after the other, several times in
 turn; medians are printed with their ratios. Direct is `LLM.generate` on the same token ids with
 the same parameters and nothing else. Also measured: handing new weights over to the policy.
@@ -21,15 +23,27 @@ from typing import Any
 ENGINES = ("hf", "vllm", "direct")
 
 
-def prompts(count: int) -> tuple[list[Any], Any]:
-    """`count` of the Solver's prompts in `experiment=smollm2`, and its configuration."""
+WORK = {
+    "sums": ["experiment=smollm2"],
+    "math": [
+        "experiment=smollm2",
+        "environment=math_text",
+        "agents.solver.template='{prompt}'",
+        "agents.solver.policy.chat=true",
+        "agents.solver.sampling.max_tokens=128",
+    ],
+}
+
+
+def prompts(work: str, count: int) -> tuple[list[Any], Any]:
+    """`count` of the Solver's prompts, and its configuration."""
     from agents.policies import Prompt
     from agents.roles.solver import solver_prompt
     from coevo.compose import compose
     from coevo.run_folder import make_environment
     from coevo.seeds import sample_seeds
 
-    config = compose(["experiment=smollm2", f"curriculum.seeds={count}"])
+    config = compose([*WORK[work], f"curriculum.seeds={count}"])
     environment = make_environment(config.environment)
     problems = sample_seeds(environment, config.curriculum, 0, [])
     template = config.agents.solver.template
@@ -39,7 +53,9 @@ def prompts(count: int) -> tuple[list[Any], Any]:
     ], config
 
 
-def measure(engine: str, count: int, group: int, repeats: int, threads: int) -> dict[str, Any]:
+def measure(
+    engine: str, work: str, count: int, group: int, repeats: int, threads: int
+) -> dict[str, Any]:
     """Tokens and seconds of each repeat; the first call of all is not counted."""
     import os
 
@@ -47,11 +63,15 @@ def measure(engine: str, count: int, group: int, repeats: int, threads: int) -> 
     from agents.policies import make_policy
     from coevo.team import to_sampling
 
-    asked, config = prompts(count)
+    asked, config = prompts(work, count)
     role = config.agents.solver
     sampling = to_sampling(role.sampling)
     name = "hf" if engine == "hf" else "vllm"
-    options: dict[str, Any] = {"dtype": "bfloat16", "batch_size": role.policy.batch_size}
+    options: dict[str, Any] = {
+        "dtype": "bfloat16",
+        "batch_size": role.policy.batch_size,
+        "chat": role.policy.chat,
+    }
     if name == "vllm":
         options["config"] = role.policy.vllm
     policy: Any = make_policy(name, None, role.model, **options)  # type: ignore[arg-type]
@@ -73,10 +93,11 @@ def measure(engine: str, count: int, group: int, repeats: int, threads: int) -> 
         from agents.policies.hf import encode
 
         requests = [
-            {"prompt_token_ids": encode(policy.tokenizer, prompt.text, False)} for prompt in asked
+            {"prompt_token_ids": encode(policy.tokenizer, prompt.text, policy.chat)}
+            for prompt in asked
         ]
         parameters = [
-            policy._parameters(prompt, group, sampling, seed, 1024)
+            policy._parameters(prompt, group, sampling, seed, sampling.max_tokens)
             for prompt, seed in zip(asked, seeds, strict=True)
         ]
     drawn()
@@ -103,6 +124,7 @@ def hand_over(policy: Any) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", choices=list(WORK), default="sums")
     parser.add_argument("--problems", type=int, default=96)
     parser.add_argument("--group", type=int, default=8, help="completions of each prompt")
     parser.add_argument("--repeats", type=int, default=3)
@@ -110,7 +132,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="processes of each engine, in turn")
     parser.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    words = (arguments.problems, arguments.group, arguments.repeats, arguments.threads)
+    words = (
+        arguments.work,
+        arguments.problems,
+        arguments.group,
+        arguments.repeats,
+        arguments.threads,
+    )
     if arguments.engine:
         print(json.dumps(measure(arguments.engine, *words)))
         return

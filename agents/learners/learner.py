@@ -76,6 +76,8 @@ class Learner:
                 steps += 1
                 skipped += int(metrics.pop("skipped", 0))
                 totals.update(metrics)
+        if self.device == "cuda":
+            torch.cuda.empty_cache()  # a sleeping engine takes its memory back
         self.version = version
         means = {name: total / steps for name, total in totals.items()}
         return {**means, **counts, "steps": steps, "skipped_steps": skipped}

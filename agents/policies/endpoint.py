@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from agents.policies.base import Prompt, Sampling
 from agents.policies.calls import Call, run
-from agents.policies.ledger import EndpointError, Ledger, Reply, ResponseCache
+from agents.policies.ledger import EndpointError, Ledger, Reply, ResponseCache, price
 from agents.policies.replies import Outcome, make_request
 from agents.records import Completion, Usage
 
@@ -85,22 +85,25 @@ class EndpointPolicy:
         self, key: str, cached: dict[str, Reply], outcomes: dict[str, Outcome]
     ) -> Completion:
         if reply := cached.get(key):
-            usage = Usage(
-                prompt_tokens=reply.prompt_tokens,
-                completion_tokens=reply.completion_tokens,
-                cached=True,
-            )
+            usage = self._usage(reply.prompt_tokens, reply.completion_tokens, cached=True)
             return Completion(text=reply.text, finish_reason=reply.finish_reason, usage=usage)
         outcome = outcomes[key]
         paid = None
         if reply := outcome.reply:
-            prompt, completion = outcome.tokens or (0, 0)
-            cost = self.ledger.cost(prompt, completion)
-            paid = Usage(prompt_tokens=prompt, completion_tokens=completion, cost=cost)
+            paid = self._usage(*(outcome.tokens or (0, 0)))
         if outcome.error or reply is None:
             return Completion(text="", finish_reason="error", error=outcome.error, usage=paid)
         cached[key] = reply  # the same request again, in this call: asked and paid once
         return Completion(text=reply.text, finish_reason=reply.finish_reason, usage=paid)
+
+    def _usage(self, prompt_tokens: int, completion_tokens: int, cached: bool = False) -> Usage:
+        prices = (self.config.price_prompt, self.config.price_completion)
+        return Usage(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost=price(prompt_tokens, completion_tokens, prices),
+            cached=cached,
+        )
 
     def load_weights(self, weights: bytes, version: int) -> None:
         raise ValueError(f"policy endpoint (role {self.role}) has no weights to load")

@@ -186,6 +186,11 @@ def _reply(row: Sequence[Any]) -> Reply:
     )
 
 
+def price(prompt_tokens: int, completion_tokens: int, prices: tuple[float, float]) -> float:
+    """In the currency of the prices, which are those of a million prompt and completion tokens."""
+    return (prompt_tokens * prices[0] + completion_tokens * prices[1]) / 1e6
+
+
 class Ledger(Database):
     """Every attempt of a role's requests, reserved before it is sent and settled afterwards.
 
@@ -202,9 +207,7 @@ class Ledger(Database):
         self.host = socket.gethostname()
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """In the currency of the prices, which are of a million tokens."""
-        prompt, completion = self.prices
-        return (prompt_tokens * prompt + completion_tokens * completion) / 1e6
+        return price(prompt_tokens, completion_tokens, self.prices)
 
     def reserve(
         self,

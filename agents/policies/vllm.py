@@ -64,6 +64,10 @@ class VLLMPolicy:
             kv_cache_memory_bytes=int(config.kv_cache_gib * 2**30),
             block_size=BLOCK,
             enable_prefix_caching=True,
+            # Where only a part of a prompt fits into a step, vLLM rewinds the request's random
+            # generator, and a CPU generator cannot be: whole prompts only.
+            enable_chunked_prefill=not self.on_cpu,
+            max_num_batched_tokens=max(4096, config.max_model_len) if self.on_cpu else None,
             enforce_eager=config.enforce_eager,
             tensor_parallel_size=config.tensor_parallel,
             enable_sleep_mode=config.sleep > 0,

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from coevo.checkpoint import folder_of, rounds
+from coevo.claim import RunError
 from coevo.compose import compose
 from coevo.config import ConfigError
-from coevo.run import RunError, resume, start
+from coevo.run import resume, start
 from coevo.store import Store, StoreError
 from tests.integration.small import SMALL, coevo_run, command, read, run
 

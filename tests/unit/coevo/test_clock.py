@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from agents.records import Completion
+from agents.records import Completion, Usage
 from coevo import clock
-from coevo.clock import PARTS, Clock
+from coevo.clock import PARTS, Clock, Cost
 
 
 class Hand:
@@ -47,8 +49,9 @@ def test_a_lap_starts_anew(hand: Hand) -> None:
     watch = Clock()
     with watch.part("verify"):
         hand.now += 2
-    watch.cost("solver", "attempt", [], 0.0)
-    watch.lap()
+    watch.cost("solver", "attempt", [Completion(text="a")])
+    watch.detail("hand_over", 1.0)
+    assert watch.lap()[0]["hand_over"] == 1.0
     hand.now += 5
     seconds, costs = watch.lap()
     assert seconds["verify"] == 0.0
@@ -86,6 +89,21 @@ def test_costs_count_tokens() -> None:
         Completion(text="ab", prompt_ids=(1, 2, 3), token_ids=(4, 5)),
         Completion(text="c", prompt_ids=(1, 2, 3), token_ids=(6,)),
     ]
-    watch.cost("solver", "attempt", iter(drawn), 0.5)
-    _, costs = watch.lap()
-    assert costs == [("solver", "attempt", 2, 6, 3, 0.5)]
+    watch.cost("solver", "attempt", drawn)
+    watch.cost("teacher", "verify", [])  # nothing was asked: nothing is booked
+    _, (cost,) = watch.lap()
+    assert cost == Cost(
+        role="solver", task="attempt", calls=2, cached=0, prompt_tokens=6, completion_tokens=3,
+        cost=0.0,
+    )  # fmt: skip
+    assert cost.tokens == 9
+
+
+def test_an_endpoints_own_count_comes_first() -> None:
+    usage = Usage(prompt_tokens=30, completion_tokens=5, cost=0.25)
+    drawn = [
+        Completion(text="ab", token_ids=(4, 5), usage=usage),
+        Completion(text="ab", usage=dataclasses.replace(usage, cached=True)),
+    ]
+    cost = Cost.of("teacher", "solve", drawn)
+    assert (cost.calls, cost.cached, cost.tokens, cost.cost) == (2, 1, 70, 0.5)

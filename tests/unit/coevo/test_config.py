@@ -23,8 +23,16 @@ SHIPPED = sorted(
 )  # experiment=static, learner=grpo, …
 PLACE = {
     "policy": "policy@agents.solver.policy",
+    "prompts": "prompts@agents.teacher.prompts",
     "learner": "learner@agents.solver.learner",
 }
+
+ENDPOINT = [
+    "policy@agents.teacher.policy=endpoint",
+    "agents.teacher.model=m",
+    "prompts@agents.teacher.prompts=math",
+    "agents.teacher.policy.endpoint.url=http://localhost:8000/v1",
+]
 
 
 def change(path: str, value: object) -> Config:
@@ -54,7 +62,10 @@ def refusal(*overrides: str) -> str:
 def test_every_shipped_file_composes(choice: str) -> None:
     """Every experiment, and every choice of every group in place of the default."""
     group, name = choice.split("=")
-    untrained = ["learner@agents.solver.learner=none"] if choice == "policy=rules" else []
+    bare = choice in ("policy=rules", "policy=endpoint")
+    untrained = ["learner@agents.solver.learner=none"] if bare else []
+    if choice == "policy=endpoint":
+        untrained.append("agents.solver.policy.endpoint.url=http://localhost/v1")
     config = compose.compose([f"{PLACE.get(group, group)}={name}", *untrained])
     if group == "experiment":
         assert config.experiment == name
@@ -69,6 +80,7 @@ def test_every_role_takes_every_learner_and_policy() -> None:
             overrides = [f"learner@agents.{role}.learner={objective}"]
             if role == "teacher":
                 overrides += ["policy@agents.teacher.policy=hf", "agents.teacher.model=tiny"]
+                overrides += ["prompts@agents.teacher.prompts=math"]
             block = getattr(compose.compose(overrides).agents, role)
             assert block.learner.objective == objective
 
@@ -211,11 +223,49 @@ def test_what_is_no_override_is_refused(override: str) -> None:
         (["policy@agents.solver.policy=rules"], "agents.solver: policy rules has no weights"),
         (["agents.solver.model=''"], "agents.solver.model is empty"),
         (["policy@agents.teacher.policy=hf"], "agents.teacher.model is empty"),
+        (
+            ["policy@agents.solver.policy=vllm", "runtime=inline"],
+            "agents.solver: policy vllm changes torch's threads in its process and needs an actor",
+        ),
+        (
+            ["policy@agents.solver.policy=vllm", "agents.solver.policy.vllm.max_model_len=64"],
+            "agents.solver.sampling.max_tokens=112 leaves no room for a prompt",
+        ),
+        (
+            [
+                "policy@agents.solver.policy=vllm",
+                "agents.solver.policy.vllm.sleep=2",
+                "agents.solver.learner.lora.rank=8",
+            ],
+            "sleep=2 drops the base weights",
+        ),
+        (ENDPOINT[:2], "agents.teacher: policy endpoint needs prompts"),
+        (ENDPOINT[:3], "agents.teacher.policy.endpoint.url is no address"),
+        (
+            [*ENDPOINT, "learner@agents.teacher.learner=sft"],
+            "agents.teacher: policy endpoint has no weights to train",
+        ),
+        (
+            ["policy@agents.teacher.policy=hf", "agents.teacher.model=tiny"],
+            "agents.teacher: policy hf needs prompts; write prompts@agents.teacher.prompts=math",
+        ),
         (["loop.proposals=0"], "loop.feed=mixed needs loop.proposals of at least 1"),
     ],
 )
 def test_relations(overrides: list[str], expected: str) -> None:
     assert expected in refusal(*overrides)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "agents.teacher.policy.endpoint.key_env=sk-sentinel123",
+        "agents.teacher.policy.endpoint.key_env=sentinel123",
+        "agents.teacher.policy.endpoint.url=https://me:sentinel123@host/v1",
+    ],
+)
+def test_a_key_in_the_configuration_is_refused_and_not_repeated(override: str) -> None:
+    assert "sentinel123" not in refusal(*ENDPOINT, override)
 
 
 # -- saved configurations -------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.records import Attempt, Completion, PreferencePair, Proposal
+from agents.records import Attempt, Completion, Failure, PreferencePair, Proposal, Ruling
+from coevo.clock import Cost
 from coevo.store import SCHEMA_VERSION, TABLES_BY_ROUND, Store, StoreError
 from environments import Malformed, Problem, Verdict
 
@@ -52,6 +53,33 @@ def proposal(**changes: object) -> Proposal:
     return Proposal(**(values | changes))
 
 
+COST = Cost(
+    role="solver", task="attempt", calls=8, cached=2, prompt_tokens=80, completion_tokens=200,
+    cost=1.5,
+)  # fmt: skip
+RULING = Ruling(verdict=Verdict(status="wrong"), exact="wrong", model="correct", reply="{}")
+
+
+def test_judgements_are_kept_where_a_model_was_asked_or_the_exact_verdict_differs(
+    store: Store,
+) -> None:
+    exact = Ruling(verdict=Verdict(status="wrong"), exact="wrong")
+    turned = Ruling(verdict=Verdict(status="correct"), exact="wrong")
+    store.add_judgements([(attempt(sample=i), r) for i, r in enumerate((RULING, exact, turned))])
+    rows = store.query("SELECT attempt_id, exact, model, verdict, disagrees FROM judgements")
+    assert [tuple(row)[1:] for row in rows] == [
+        ("wrong", "correct", "wrong", 1),
+        ("wrong", "", "correct", 1),
+    ]
+
+
+def test_failures_are_kept_with_their_text(store: Store) -> None:
+    store.add_failures(3, [Failure(role="teacher", task="refine", kind="no_json", text="Hm.")])
+    assert [tuple(row) for row in store.query("SELECT * FROM failures")] == [
+        (3, "teacher", "refine", "no_json", "Hm.")
+    ]
+
+
 def fill(store: Store, round: int) -> None:
     """A row in every table."""
     child = Problem(domain="d", family="sums", statement=f"{round}", round=round)
@@ -67,7 +95,9 @@ def fill(store: Store, round: int) -> None:
         store.add_pairs(round, [pair])
         store.add_proposals([proposal(round=round)])
         store.add_update(round, "solver", round, {"loss": 0.5})
-        store.add_costs(round, [("solver", "attempt", 1, 2, 3, 0.5)])
+        store.add_costs(round, [COST])
+        store.add_judgements([(attempt(problem_id=child.id, round=round), RULING)])
+        store.add_failures(round, [Failure(role="teacher", task="solve", kind="no_json")])
         store.add_alarms(round, [("kind", "message")])
         store.add_evaluation(round, "heldout", [(child, 1, ["12", None])])
         store.add_round(round, {"m": 1.0}, {"total": 2.0})
@@ -148,12 +178,21 @@ def test_proposals_are_stored_with_what_was_no_problem(store: Store) -> None:
 
 def test_updates_costs_and_alarms_are_stored(store: Store) -> None:
     store.add_update(4, "solver", 5, {"loss": 0.25})
-    store.add_costs(4, [("solver", "attempt", 8, 80, 200, 1.5)])
+    store.add_costs(4, [COST])
     store.add_alarms(4, [("too_easy", "95% is the success on new problems")])
     (update,) = store.query("SELECT * FROM updates")
     assert (update["round"], update["role"], update["version"]) == (4, "solver", 5)
     assert json.loads(update["metrics"]) == {"loss": 0.25}
-    assert tuple(store.query("SELECT * FROM costs")[0]) == (4, "solver", "attempt", 8, 80, 200, 1.5)
+    assert tuple(store.query("SELECT * FROM costs")[0]) == (
+        4,
+        "solver",
+        "attempt",
+        8,
+        2,
+        80,
+        200,
+        1.5,
+    )
     assert tuple(store.query("SELECT * FROM alarms")[0])[:2] == (4, "too_easy")
 
 

@@ -1,0 +1,140 @@
+"""Runs whose Teacher is behind a server: caps outlive an interruption, and the key is nowhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.policies.endpoint import EndpointError
+from coevo.compose import compose
+from coevo.config import ConfigError
+from coevo.run import resume, start
+from environments.arithmetic import Arithmetic
+from tests.integration.small import SMALL, coevo_run, read, run
+from tests.unit.agents.failing_server import Behaviour, FailingServer, Handler, answer, fail
+
+KEY = "sentinel-0123456789abcdef"
+ENDPOINT = "agents.teacher.policy.endpoint"
+
+
+def scripted(number: int, body: dict[str, Any]) -> Behaviour:
+    """A teacher of arithmetic: solves what it is asked by the rules, and refines to one more term."""
+    environment, asked = Arithmetic(), body["messages"][-1]["content"]
+    statement = asked.split()[1]
+    problem: Any = environment.parse_problem(statement)
+    task = asked.split()[0]
+    if task in ("SOLVE", "RESOLVE"):
+        reply = {"solution": environment.solve(problem), "answer": problem.answer}
+    elif task == "VERIFY":
+        reply = {"reason": "", "verdict": "correct"}
+    else:
+        new: Any = environment.parse_problem(f"{statement}+{2 + number % 40}")
+        if not hasattr(new, "answer"):
+            return answer(text="I cannot think of one.")
+        reply = {"problem": new.statement, "solution": new.solution, "answer": new.answer}
+    return answer(text=json.dumps(reply))
+
+
+def overrides(server: FailingServer) -> list[str]:
+    texts = {"solve": "SOLVE", "resolve": "RESOLVE", "verify": "VERIFY"}
+    texts |= {name: "REFINE" for name in ("weakness", "harder", "easier", "similar")}
+    return [
+        "policy@agents.teacher.policy=endpoint",
+        "agents.teacher.model=teacher",
+        *(f"agents.teacher.prompts.{k}='{v} {{statement}}'" for k, v in texts.items()),
+        f"{ENDPOINT}.url={server.url}",
+        f"{ENDPOINT}.key_env=TEACHER_KEY",
+        f"{ENDPOINT}.backoff=0.01",
+        f"{ENDPOINT}.price_completion=3",
+        "agents.teacher.judge=always",
+        "agents.teacher.references=model",
+    ]
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_KEY", KEY)
+
+
+def test_a_cap_ends_a_run_and_a_higher_one_lets_it_go_on(tmp_path: Path, key: None) -> None:
+    """What was paid for before the end is not asked again."""
+    with FailingServer(scripted) as server:
+        words = [*overrides(server), "rounds=1"]
+        straight, _ = run(tmp_path / "other", *words, "name=straight")
+        needed = len(server.seen)
+        assert needed > 20
+        server.seen.clear()
+        with pytest.raises(EndpointError, match=f"max_requests=12 .*reached.*{ENDPOINT}"):
+            run(tmp_path, *words, "name=capped", f"{ENDPOINT}.max_requests=12")
+        assert len(server.seen) <= 12
+        with pytest.raises(EndpointError, match="max_requests"):  # the cap outlives the process
+            resume(tmp_path / "capped")
+        assert len(server.seen) <= 12
+        summary = resume(tmp_path / "capped", [f"{ENDPOINT}.max_requests={10 * needed}"])
+        assert len(server.seen) == needed
+    assert summary["digest"] == straight["digest"]
+    row = read(tmp_path / "capped").query("SELECT sum(cost), sum(calls) FROM costs WHERE cost > 0")[
+        0
+    ]
+    assert row[0] > 0
+    metrics = read(tmp_path / "capped").rounds()[1]["metrics"]
+    assert metrics["curriculum/cost_per_admitted"] > 0
+    assert metrics["teacher/disagreement"] > 0  # this judge says yes to everything
+
+
+def test_failures_are_typed_counted_and_no_end(tmp_path: Path, key: None) -> None:
+    """Every third answer is an error or nonsense: the run goes on and says how often."""
+
+    def unreliable(number: int, body: dict[str, Any]) -> Behaviour:
+        if number % 6 == 2:
+            return answer(text="Sorry, I would rather not.")
+        if number % 6 == 5:
+            return fail(400)
+        return scripted(number, body)
+
+    with FailingServer(unreliable) as server:
+        _, folder = run(tmp_path, *overrides(server), "rounds=1", f"{ENDPOINT}.retries=0")
+    rows = read(folder).query("SELECT role, kind, count(*) FROM failures GROUP BY role, kind")
+    counts = {(row[0], row[1]): row[2] for row in rows}
+    assert counts[("teacher", "no_json")] > 3
+    assert counts[("teacher", "bad_request")] > 3
+    metrics = read(folder).rounds()[1]["metrics"]
+    assert metrics["teacher/failures"] == sum(counts.values())
+
+
+def test_the_key_is_nowhere(tmp_path: Path) -> None:
+    """Not in files, W&B's included, nor on the console, not even when the server refuses it."""
+
+    def refusing(number: int, body: dict[str, Any]) -> Behaviour:
+        def refuse(handler: Handler) -> None:
+            told = handler.headers.get("authorization", "")
+            handler.reply(401, json.dumps({"error": {"message": f"bad key {told}"}}).encode())
+
+        return refuse if number > 10 else scripted(number, body)
+
+    with FailingServer(refusing) as server:
+        process = coevo_run(
+            tmp_path, *overrides(server), "rounds=1", "tracker.wandb.mode=offline",
+            "tracker.console=true", TEACHER_KEY=KEY,
+        )  # fmt: skip
+        output, _ = process.communicate(timeout=300)
+        assert any(KEY in headers["authorization"] for _, headers, _ in server.seen)
+    assert process.returncode == 1, output
+    assert "Traceback" not in output
+    assert "TEACHER_KEY" in output
+    assert KEY not in output
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert any("wandb" in file.parts for file in files)
+    assert [file for file in files if KEY.encode() in file.read_bytes()] == []
+
+
+def test_a_variable_that_is_not_set_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    with FailingServer(scripted) as server:
+        words = [*SMALL, f"runs_dir={tmp_path / 'runs'}", *overrides(server)]
+        with pytest.raises(ConfigError, match=r"TEACHER_KEY is not set; write export TEACHER_KEY="):
+            start(compose(words))
+        assert server.seen == []
+    assert not (tmp_path / "runs").exists()
