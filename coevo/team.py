@@ -45,7 +45,12 @@ def policy_options(role: str, config: RoleConfig, folder: Path) -> dict[str, Any
         return local | {"gpus": config.gpus}
     if policy.name == "vllm":
         rank = config.learner.lora.rank if config.learner.objective != "none" else 0
-        return local | {"gpus": config.gpus, "config": policy.vllm, "lora_rank": rank}
+        return local | {
+            "gpus": config.gpus,
+            "threads": policy.threads,
+            "config": policy.vllm,
+            "lora_rank": rank,
+        }
     if policy.name == "endpoint":
         cache = Path(policy.endpoint.cache or folder.parent / "endpoint-cache.db")
         return {

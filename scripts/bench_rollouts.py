@@ -73,7 +73,7 @@ def measure(
         "chat": role.policy.chat,
     }
     if name == "vllm":
-        options["config"] = role.policy.vllm
+        options |= {"config": role.policy.vllm, "threads": threads}
     policy: Any = make_policy(name, None, role.model, **options)  # type: ignore[arg-type]
     if name == "hf":
         import torch

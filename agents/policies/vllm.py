@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from agents.adapters import adapter_config
 from agents.model_files import model_folder
 from agents.policies.base import Prompt, Sampling
@@ -40,10 +42,12 @@ class VLLMPolicy:
         dtype: str = "float32",
         chat: bool = False,
         batch_size: int = 256,
+        threads: int = 1,
         lora_rank: int = 0,
         gpus: float = 0.0,
     ):
         quiet()
+        torch.set_num_threads(threads)  # before vLLM, which lets nobody change them
         self.chat, self.config, self.version = chat, config, 0
         self.scratch = Path(tempfile.mkdtemp(prefix="coevo-vllm-", dir=_memory_folder()))
         folder = model_folder(model)
@@ -90,16 +94,17 @@ class VLLMPolicy:
         ids = [encode(self.tokenizer, prompt.text, self.chat, prompt.system) for prompt in prompts]
         room = [self.config.max_model_len - len(prompt_ids) for prompt_ids in ids]
         fitting = [i for i in range(len(ids)) if room[i] > 0]
+        draws = n if sampling.temperature > 0 else 1  # greedy completions are all the same
         outputs = self.engine.generate(
             [{"prompt_token_ids": ids[i]} for i in fitting],
-            [self._parameters(prompts[i], n, sampling, seeds[i], room[i]) for i in fitting],
+            [self._parameters(prompts[i], draws, sampling, seeds[i], room[i]) for i in fitting],
             use_tqdm=False,
             lora_request=self.adapter,
         )
         results = [[self._too_long(prompt_ids)] * n for prompt_ids in ids]
         for i, output in zip(fitting, outputs, strict=True):
             ordered = sorted(output.outputs, key=lambda one: one.index)
-            results[i] = [self._completion(ids[i], one) for one in ordered]
+            results[i] = [self._completion(ids[i], one) for one in ordered] * (n // draws)
         return results
 
     def _parameters(self, prompt: Prompt, n: int, sampling: Sampling, seed: int, room: int) -> Any:

@@ -60,7 +60,7 @@ def engine(ray: RayRuntime) -> Iterator[Callable[..., RayHandle]]:
     def start(model: str, **options: Any) -> RayHandle:
         key = f"{model} {options}"
         if key not in started:
-            factory = partial(probe(), model, SETTINGS, **options)
+            factory = partial(probe(), model, SETTINGS, threads=2, **options)
             started[key] = ray.start(f"engine {key}", factory, Placement(threads=2))
         return started[key]
 
