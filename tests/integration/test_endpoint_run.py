@@ -11,7 +11,9 @@ import pytest
 from agents.policies.endpoint import EndpointError
 from coevo.compose import compose
 from coevo.config import ConfigError
+from coevo.interesting import overview
 from coevo.run import resume, start
+from coevo.run_folder import open_run
 from environments.arithmetic import Arithmetic
 from tests.integration.small import SMALL, coevo_run, read, run
 from tests.unit.agents.failing_server import Behaviour, FailingServer, Handler, answer, fail
@@ -103,6 +105,11 @@ def test_failures_are_typed_counted_and_no_end(tmp_path: Path, key: None) -> Non
     assert counts[("teacher", "bad_request")] > 3
     metrics = read(folder).rounds()[1]["metrics"]
     assert metrics["teacher/failures"] == sum(counts.values())
+    told = overview(open_run(str(folder)))
+    assert "replies that could not be used" in told
+    assert "no_json, such as 'Sorry, I would rather not.'" in told
+    assert "judgements disagree with the exact verdict" in told
+    assert "teacher verify: " in told
 
 
 def test_the_key_is_nowhere(tmp_path: Path) -> None:
@@ -137,4 +144,13 @@ def test_a_variable_that_is_not_set_is_named_before_anything_is_written(tmp_path
         with pytest.raises(ConfigError, match=r"TEACHER_KEY is not set; write export TEACHER_KEY="):
             start(compose(words))
         assert server.seen == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_engine_that_is_not_installed_is_named_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    words = [*SMALL[1:], f"runs_dir={tmp_path / 'runs'}", "policy@agents.solver.policy=vllm"]
+    with pytest.raises(ConfigError, match=r"needs vLLM.*scripts/setup_vllm_cpu.sh"):
+        start(compose(words))
     assert not (tmp_path / "runs").exists()
