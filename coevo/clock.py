@@ -76,7 +76,7 @@ class Clock:
             self.busy = None
 
     def detail(self, name: str, seconds: float) -> None:
-        """Adds to a figure within a part, such as `hand_over` within `learn`."""
+        """Adds to a figure within a part, such as `hand_over/solver` within `learn`."""
         self.details[name] = self.details.get(name, 0.0) + seconds
 
     def cost(self, role: str, task: str, completions: Sequence[Completion]) -> None:

@@ -376,8 +376,9 @@ def _validate_relations(config: Config) -> None:
             raise ConfigError(
                 f"agents.{role}.model is empty; write tiny, smollm2 or a model folder"
             )
-        _validate_engine(f"agents.{role}", block, config.runtime.kind)
     _validate_teacher(config.agents.teacher)
+    for role in ("solver", "teacher", "generator"):
+        _validate_engine(f"agents.{role}", getattr(config.agents, role), config.runtime.kind)
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")

@@ -200,7 +200,7 @@ class Loop:
         self.tracker.phase(t, "learn")
         with self.clock.part("learn"):
             metrics = member.learn(groups, derive(self.config.seed, "learn", member.name, t))
-        self.clock.detail("hand_over", member.hand_over_seconds)
+        self.clock.detail(f"hand_over/{member.name}", member.hand_over_seconds)
         return metrics
 
     def refine(

@@ -33,7 +33,7 @@ def test_a_resumed_run_equals_the_straight_one(tmp_path: Path) -> None:
     versions = read(tmp_path / "straight").query("SELECT DISTINCT policy_version FROM attempts")
     assert {row[0] for row in versions} == {0, 1, 2}
     seconds = read(tmp_path / "straight").rounds()[1]["seconds"]
-    assert 0 < seconds["hand_over"] < 5
+    assert 0 < seconds["hand_over/solver"] < 5
 
 
 def test_inline_is_refused() -> None:

@@ -678,8 +678,9 @@ def test_a_replay_needs_no_server_and_is_identical(tmp_path: Path) -> None:
         policy = make(tmp_path, server.url, price_prompt=1.0, price_completion=1.0)
         drawn = policy.sample(prompts(5), 3, SAMPLING, list(range(5)))
         assert len(server.seen) == 15
-    elsewhere = make(tmp_path, closed_port(), price_prompt=1.0)
-    offline = make(tmp_path, "", key_env="NOT_SET", offline=True)
+    prices: dict[str, Any] = {"price_prompt": 1.0, "price_completion": 1.0}
+    elsewhere = make(tmp_path, closed_port(), **prices)
+    offline = make(tmp_path, "", key_env="NOT_SET", offline=True, **prices)
     for replaying in (policy, elsewhere, offline):
         replayed = replaying.sample(prompts(5), 3, SAMPLING, list(range(5)))
         for one, other in zip(chain(*drawn), chain(*replayed), strict=True):

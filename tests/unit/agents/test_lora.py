@@ -134,7 +134,7 @@ def test_checkpointing_gives_the_same_gradients(rank: int) -> None:
         ),
         rewards=(1.0, 0.5),
     )
-    first, second = (one.update([group], seed=1, version=1) for one in (plain, saving))
+    first, second = (one.update([group], 1, 1, epochs=1) for one in (plain, saving))
     assert second["loss"] == pytest.approx(first["loss"], abs=1e-6)
     assert second["grad_norm"] == pytest.approx(first["grad_norm"], rel=1e-4)
     assert saving.model.training
