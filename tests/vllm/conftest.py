@@ -45,14 +45,14 @@ def probe() -> type[VLLMPolicy]:
     return Probe
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray() -> Iterator[RayRuntime]:
     runtime = RayRuntime()
     yield runtime
     runtime.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine(ray: RayRuntime) -> Iterator[Callable[..., RayHandle]]:
     """Starts an engine; engines of the same settings are shared."""
     started: dict[str, RayHandle] = {}
