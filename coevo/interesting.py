@@ -73,11 +73,14 @@ def _asked(run: RunFolder) -> list[str]:
         f"{r['tokens']} tokens" + (f", price {r['cost']:.4f}" if r["cost"] else "")
         for r in rows
     ]
-    query = "SELECT count(*) AS judged, sum(disagrees) AS wrong FROM judgements WHERE exact != ''"
+    query = (
+        "SELECT count(*) AS judged, sum(disagrees) AS wrong FROM judgements "
+        "WHERE exact != '' AND (model != '' OR disagrees)"
+    )
     (judged,) = run.store.query(query)
     if judged["judged"]:
         lines.append(
-            f"  {judged['wrong']} of {judged['judged']} judgements disagree with the exact verdict"
+            f"  {judged['wrong']} of {judged['judged']} verdicts disagree with the exact one"
         )
     return ["", "asked of language models", *lines]
 

@@ -33,7 +33,7 @@ def scripted(number: int, body: dict[str, Any]) -> Behaviour:
     elif task == "VERIFY":
         reply = {"reason": "", "verdict": "correct"}
     else:
-        new: Any = environment.parse_problem(f"{statement}+{2 + number % 40}")
+        new: Any = environment.parse_problem(f"{statement}+{2 + body['seed'] % 40}")
         if not hasattr(new, "answer"):
             return answer(text="I cannot think of one.")
         reply = {"problem": new.statement, "solution": new.solution, "answer": new.answer}
@@ -108,7 +108,7 @@ def test_failures_are_typed_counted_and_no_end(tmp_path: Path, key: None) -> Non
     told = overview(open_run(str(folder)))
     assert "replies that could not be used" in told
     assert "no_json, such as 'Sorry, I would rather not.'" in told
-    assert "judgements disagree with the exact verdict" in told
+    assert "verdicts disagree with the exact one" in told
     assert "teacher verify: " in told
 
 
