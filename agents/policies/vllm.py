@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +47,6 @@ class VLLMPolicy:
         quiet()
         torch.set_num_threads(threads)  # before vLLM, which lets nobody change them
         self.chat, self.config, self.version = chat, config, 0
-        self.scratch = Path(tempfile.mkdtemp(prefix="coevo-vllm-", dir=_memory_folder()))
         folder = model_folder(model)
         vllm = _import_vllm()
         self.vllm = vllm
@@ -154,11 +152,9 @@ class VLLMPolicy:
         A whole model goes through a folder in memory; an adapter gets a new name and id, since
         vLLM keeps serving the old weights under an id that it knows.
         """
-        folder = self.scratch / f"version-{version}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
         settings = adapter_config(weights)
-        try:
+        with tempfile.TemporaryDirectory(prefix="coevo-vllm-", dir=_memory_folder()) as scratch:
+            folder = Path(scratch)
             if settings is None:
                 (folder / "model.safetensors").write_bytes(weights)
                 self._reload(folder)
@@ -166,8 +162,6 @@ class VLLMPolicy:
                 (folder / "adapter_model.safetensors").write_bytes(weights)
                 (folder / "adapter_config.json").write_text(json.dumps(settings))
                 self._adopt(folder, version)
-        finally:
-            shutil.rmtree(folder)
         self.engine.reset_prefix_cache()
         self.version = version
 
