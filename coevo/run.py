@@ -6,6 +6,7 @@ import json
 import re
 import statistics
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def start(config: Config) -> dict[str, Any]:
     environment = make_environment(config.environment)
     seeds = _seeds(config, environment)  # before anything is written
     folder = new_folder(config)
-    with locked(folder), guarded(folder):
-        return _drive(config, folder, Store(folder / "run.db"), seeds)
+    with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
+        return _drive(config, folder, store, seeds)
 
 
 def resume(
@@ -76,8 +77,7 @@ def resume(
             + " (write --allow-changes to resume all the same)"
         )
     check_means(config)
-    with locked(folder), guarded(folder):
-        store = Store(folder / "run.db")
+    with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
         compose.save(config, folder / "config.yaml")
         environment = make_environment(config.environment)
         return _drive(config, folder, store, _seeds(config, environment))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import re
@@ -245,6 +246,16 @@ def test_a_name_in_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"small exists: write `coevo resume .*small`"):
         start(compose([*SMALL, f"runs_dir={tmp_path}"]))
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_finished_runs_memory_is_one_file(tmp_path: Path) -> None:
+    """Closed when the run ends, not when Python gets to it: a copy of `run.db` is then whole."""
+    gc.disable()
+    try:
+        _, folder = run(tmp_path, "rounds=1")
+        assert [path.name for path in folder.glob("run.db*")] == ["run.db"]
+    finally:
+        gc.enable()
 
 
 def test_names_by_default_are_numbered(tmp_path: Path) -> None:
