@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coevo.config import Config, ConfigError, nearest, validate
+from coevo.config import Config, ConfigError, nearest
 from coevo.packages import conf_dir
+from coevo.validate import validate
 
 
 def compose(overrides: Sequence[str]) -> Config:

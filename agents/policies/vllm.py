@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -153,7 +154,9 @@ class VLLMPolicy:
         vLLM keeps serving the old weights under an id that it knows.
         """
         settings = adapter_config(weights)
-        with tempfile.TemporaryDirectory(prefix="coevo-vllm-", dir=_memory_folder()) as scratch:
+        with tempfile.TemporaryDirectory(
+            prefix="coevo-vllm-", dir=_memory_folder(len(weights))
+        ) as scratch:
             folder = Path(scratch)
             if settings is None:
                 (folder / "model.safetensors").write_bytes(weights)
@@ -225,6 +228,9 @@ def _rank_offered(rank: int) -> int:
     )
 
 
-def _memory_folder() -> str | None:
-    """A folder in memory where there is one: a hand-over then touches no disk."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+def _memory_folder(size: int, memory: str = "/dev/shm") -> str | None:
+    """A folder in memory where there is one with room for `size` bytes (containers often have 64
+    MB): a hand-over then touches no disk. None is the system's folder for temporary files."""
+    if not os.access(memory, os.W_OK):
+        return None
+    return memory if shutil.disk_usage(memory).free > size + 2**20 else None

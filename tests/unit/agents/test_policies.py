@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -248,3 +250,11 @@ def test_weights_that_do_not_fit_are_refused(name: str) -> None:
         with pytest.raises(RuntimeError):
             policy.load_weights(damaged, 1)
     assert policy.version == 0
+
+
+def test_a_hand_over_goes_where_there_is_room(tmp_path: Path) -> None:
+    from agents.policies.vllm import _memory_folder
+
+    assert _memory_folder(1000, str(tmp_path)) == str(tmp_path)
+    assert _memory_folder(2**60, str(tmp_path)) is None  # more than any memory holds
+    assert _memory_folder(1000, str(tmp_path / "missing")) is None

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from coevo import compose
-from coevo.config import Config, ConfigError, changed_fields, fields_of, validate
+from coevo.config import Config, ConfigError, changed_fields, fields_of
 from coevo.packages import conf_dir
+from coevo.validate import validate
 
 LEAVES = list(fields_of(Config()))
 RANGED = [(path, entry.metadata["range"]) for path, _, entry in LEAVES if "range" in entry.metadata]
