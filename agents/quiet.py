@@ -1,6 +1,12 @@
-"""Keeps transformers' progress bars and advice off the user's console."""
+"""What a process is told once: no progress bars or advice on the user's console, and to keep its memory."""
 
 from __future__ import annotations
+
+import ctypes
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+LARGEST_KEPT = 32 * 2**20  # bytes; glibc knows no more
+MOST_KEPT = 2**30
 
 
 def quiet() -> None:
@@ -8,3 +14,17 @@ def quiet() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def keep_memory() -> None:
+    """Freed tensors of up to 32 MiB stay with the process, of up to 1 GiB in all, for the next ones.
+
+    Given back at once, as is the default, they are asked for anew page by page, which takes longer than
+    most operations on them. Nothing happens where the C library is another than glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+    mallopt(M_TRIM_THRESHOLD, MOST_KEPT)

@@ -171,7 +171,8 @@ class Group:
 
     `rewards[i]` belongs to `completions[i]` (the weight, for supervised learning);
     `pairs` are (chosen, rejected) positions in `completions`. `ends[i]`, where given, is the number
-    of characters of `completions[i].text` that the learner reads; None is all of it.
+    of characters of `completions[i].text` that the learner reads; None is all of it. `task` is what
+    was asked: baselines that are relative to tasks are kept by it.
     """
 
     problem_id: str
@@ -180,3 +181,4 @@ class Group:
     rewards: tuple[float, ...] = ()
     pairs: tuple[tuple[int, int], ...] = ()
     ends: tuple[int | None, ...] = ()
+    task: str = "solve"

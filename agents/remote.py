@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Protocol
 
+GRACE_SECONDS = 60.0  # for the ranks beside one that failed, to fail as well or to be found dead
 Factory = Callable[[], Any]
 
 
@@ -30,10 +32,12 @@ class WorkerLost(RuntimeError):
 class Placement:
     """How many workers, with what: torch threads and GPUs of each (a fraction shares one).
 
-    A stateful worker (a learner) is never restarted.
+    A stateful worker (a learner) is never restarted. `ranks` above 1: that many processes are one
+    worker, with threads and GPUs for each.
     """
 
     workers: int = 1
+    ranks: int = 1
     threads: int = 1
     gpus: float = 0.0
     stateful: bool = False
@@ -116,6 +120,10 @@ class InlineRuntime:
     """Everything in this process, one call after the other: for debugging and for tests."""
 
     def start(self, name: str, factory: Factory, place: Placement) -> InlineHandle:
+        if place.ranks > 1:
+            raise RuntimeUnfit(
+                f"{name}: {place.ranks} ranks need a process each; write runtime=ray, or ranks=1"
+            )
         return InlineHandle(factory, place.workers, place.threads)
 
     def close(self) -> None:
@@ -150,6 +158,25 @@ class Worker:
     def process(self) -> int:
         return os.getpid()
 
+    def meeting_place(self) -> tuple[str, int]:
+        """This machine's address, and a port that was free a moment ago."""
+        import ray
+
+        with socket.socket() as free:
+            free.bind(("", 0))
+            return ray.util.get_node_ip_address(), free.getsockname()[1]
+
+    def join(self, rank: int, ranks: int, place: tuple[str, int]) -> None:
+        """Builds the target as one of several ranks; the variables are those of torch."""
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks)}
+        os.environ |= {"MASTER_ADDR": place[0], "MASTER_PORT": str(place[1])}
+        self.prepare()
+
+    def take_part(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        """`call`, of which only rank 0 sends the result."""
+        result = self.call(method, *arguments)
+        return result if os.environ["RANK"] == "0" else None
+
 
 class RayHandle:
     """Calls on actors. A dead stateless actor is restarted by Ray, given its weights again, and its
@@ -163,6 +190,7 @@ class RayHandle:
         for restart in range(self.restarts + 1):
             try:
                 if restart:
+                    self._wait_for(worker)
                     if self.weights is not None:
                         self.ray.get(self._send(worker, "load_weights", self.weights))
                     reference = self._send(worker, method, arguments)
@@ -176,6 +204,11 @@ class RayHandle:
                 if restart == self.restarts:
                     raise WorkerLost(f"{self.name} worker {worker} died: {error}") from error
         raise AssertionError("unreachable")
+
+    def _wait_for(self, worker: int) -> None:
+        """Returns when a worker is back: what it is sent while it restarts would fail at once."""
+        ping = self.actors[worker].process.options(max_task_retries=-1)
+        self.ray.get(ping.remote())
 
     def _send(self, worker: int, method: str, arguments: tuple[Any, ...]) -> Any:
         return self.actors[worker].call.remote(method, *arguments)
@@ -209,6 +242,62 @@ class RayHandle:
         return self.ray.get([actor.process.remote() for actor in self.actors])
 
 
+class RayGroup:
+    """Calls on ranks, which work as one and wait for each other: where one dies, all are ended."""
+
+    def __init__(self, ray: Any, name: str, actors: list[Any]):
+        self.ray, self.name, self.actors = ray, name, actors
+        place = actors[0].meeting_place.remote()
+        self.joining = [actor.join.remote(r, len(actors), place) for r, actor in enumerate(actors)]
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        self._results(self.joining)
+        given = self.ray.put(arguments)  # once, however many ranks read it
+        return self._results([actor.take_part.remote(method, given) for actor in self.actors])[0]
+
+    def _results(self, sent: list[Any]) -> list[Any]:
+        """What each rank returns. An error that all raise is raised as it is; one that some raise
+        while others wait for them ends them all."""
+        waiting, error = list(sent), None
+        results: dict[int, Any] = {}
+        while waiting:
+            ready, waiting = self.ray.wait(waiting, timeout=GRACE_SECONDS if error else None)
+            if not ready:
+                self._end()
+                break
+            rank = sent.index(ready[0])
+            try:
+                results[rank] = self.ray.get(ready[0])
+            except self.ray.exceptions.RayTaskError as raised:
+                error = error or raised.cause or raised
+            except (
+                self.ray.exceptions.RayActorError,
+                self.ray.exceptions.OutOfMemoryError,
+            ) as dead:
+                self._end()
+                raise WorkerLost(f"{self.name} rank {rank} died: {dead}") from dead
+        if error is not None:
+            raise error
+        return [results[rank] for rank in range(len(sent))]
+
+    def _end(self) -> None:
+        for actor in self.actors:
+            self.ray.kill(actor)
+
+    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
+        return self.call(method, list(items), *shared)
+
+    def each(self, method: str) -> None:
+        self.call(method)
+
+    def load_weights(self, weights: bytes, version: int) -> None:
+        self.call("load_weights", weights, version)
+
+    def processes(self) -> list[int]:
+        """Process ids of the ranks."""
+        return self.ray.get([actor.process.remote() for actor in self.actors])
+
+
 class RayRuntime:
     """Roles and learners as Ray actors, on a local cluster of its own or at `address`."""
 
@@ -230,28 +319,34 @@ class RayRuntime:
         if threading.current_thread() is threading.main_thread():
             for number, handler in ours.items():  # Ray puts its own in their place
                 signal.signal(number, handler)
-        self.handles: list[RayHandle] = []
+        self.handles: list[RayHandle | RayGroup] = []
         self.total_gpus, self.promised = ray.cluster_resources().get("GPU", 0.0), 0.0
 
-    def start(self, name: str, factory: Factory, place: Placement) -> RayHandle:
+    def start(self, name: str, factory: Factory, place: Placement) -> RayHandle | RayGroup:
         self._check_gpus(name, place)
         restarts = 0 if place.stateful else self.restarts
         actor = self.ray.remote(Worker).options(
             num_cpus=0, num_gpus=place.gpus, max_restarts=restarts
         )
-        actors = [actor.remote(factory, place.threads) for _ in range(place.workers)]
-        for worker in actors:
-            worker.prepare.remote()  # all at once; an error shows at the first call
-        handle = RayHandle(self.ray, name, actors, restarts)
+        count = place.workers * place.ranks
+        actors = [actor.remote(factory, place.threads) for _ in range(count)]
+        handle: RayHandle | RayGroup
+        if place.ranks > 1:
+            handle = RayGroup(self.ray, name, actors)
+        else:
+            for worker in actors:
+                worker.prepare.remote()  # all at once; an error shows at the first call
+            handle = RayHandle(self.ray, name, actors, restarts)
         self.handles.append(handle)
         return handle
 
     def _check_gpus(self, name: str, place: Placement) -> None:
         """Ray would wait for ever for GPUs that are not there."""
-        self.promised += place.gpus * place.workers
+        count = place.workers * place.ranks
+        self.promised += place.gpus * count
         if self.promised > self.total_gpus:
             raise RuntimeUnfit(
-                f"{name} asks for {place.workers} x {place.gpus:g} GPUs, which with those before it is "
+                f"{name} asks for {count} x {place.gpus:g} GPUs, which with those before it is "
                 f"{self.promised:g} of the {self.total_gpus:g} that Ray has: "
                 "coevo run … --dry-run prints the plan; write smaller agents.….gpus, or the "
                 "runtime.address of a larger cluster"

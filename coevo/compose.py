@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,12 @@ def compose(overrides: Sequence[str]) -> Config:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.core.config_store import ConfigStore
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = checked(overrides)
-    ConfigStore.instance().store(name="schema", node=Config)
+    _offer_schema()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = hydra_compose("config", overrides=list(overrides))
@@ -35,6 +35,14 @@ def compose(overrides: Sequence[str]) -> Config:
     assert isinstance(config, Config)
     validate(config)
     return config
+
+
+@cache
+def _offer_schema() -> None:
+    """Tells Hydra of the dataclasses, once: converting them is a third of a composition."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)
 
 
 OPEN = ("environment.options.",)  # blocks whose keys are the user's
@@ -109,7 +117,8 @@ def group_options(group: str) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def all_keys() -> list[str]:
+@cache
+def all_keys() -> tuple[str, ...]:
     """Every dotted key of the configuration, leaves and blocks."""
     from coevo.config import fields_of
 
@@ -117,7 +126,7 @@ def all_keys() -> list[str]:
     for path, _, _ in fields_of(Config()):
         pieces = path.split(".")
         keys |= {".".join(pieces[:n]) for n in range(1, len(pieces) + 1)}
-    return sorted(keys)
+    return tuple(sorted(keys))
 
 
 def to_plain(config: Config) -> dict[str, Any]:

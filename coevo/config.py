@@ -63,7 +63,7 @@ class PolicyConfig:
     """Where completions come from."""
 
     name: str = one_of("hf", "rules", "vllm", "endpoint")
-    dtype: str = one_of("float32", "bfloat16")  # of the sampling weights
+    dtype: str = one_of("float32", "bfloat16", "auto")  # auto: bfloat16 if the device multiplies it
     chat: bool = False  # wrap prompts in the tokenizer's chat template
     threads: int = between(1, 256, 1)  # torch threads of each rollout worker
     batch_size: int = between(1, 65536, 256)  # sequences decoded together
@@ -101,31 +101,76 @@ class LoraConfig:
     )
 
 
+# The objectives of agents/learners/objectives.py, by what they learn from.
+PREFERENCE = (
+    "dpo", "cdpo", "robust", "ipo", "hinge", "apo_zero", "contrastive", "simpo", "redi", "kto",
+)  # fmt: skip
+POLICY_GRADIENT = (
+    "grpo", "dr_grpo", "dapo", "gspo", "cispo", "rloo", "reinforce_pp", "oreal",
+)  # fmt: skip
+SUPERVISED = ("sft", "rft", "distill")
+
+
 @dataclass
 class LearnerConfig:
-    """How weights change. `objective` names a function of agents/learners/losses.py."""
+    """How weights change. `objective` names one of agents/learners/objectives.py."""
 
-    objective: str = one_of("dpo", "grpo", "sft", "none")
+    objective: str = one_of(*PREFERENCE, *POLICY_GRADIENT, *SUPERVISED, "none")
+    backend: str = one_of("own", "trl")  # trl: TRL's trainers, for dpo, grpo and sft
     lr: float = between(0.0, 1.0, 1e-5)
+    schedule: str = one_of("constant", "linear", "cosine")  # of the step size, over rounds
+    schedule_rounds: int = between(0, 1_000_000, 0)  # rounds until lr_final and beta_final
+    lr_final: float = between(0.0, 1.0, 0.0)  # share of lr at the end of the schedule
+    warmup_steps: int = between(0, 1_000_000, 0)  # optimizer steps until the whole step size
     weight_decay: float = between(0.0, 1.0, 0.0)
     clip: float = between(0.0, 1e6, 1.0)  # largest gradient norm
     epochs: int = between(1, 100, 1)  # passes over a round's groups
     groups_per_step: int = between(1, 65536, 16)  # problems in one optimizer step
     tokens_per_micro_batch: int = between(16, 10_000_000, 8192)
-    dtype: str = one_of("float32", "bfloat16")
+    dtype: str = one_of("float32", "bfloat16", "auto")  # auto: bfloat16 if the device multiplies it
     threads: int = between(1, 256, 2)  # torch threads of the learner
     gpus: float = between(0.0, 64.0, 0.0)  # above 1, whole: the layers are spread over them
+    ranks: int = between(1, 1024, 1)  # processes that share one model (FSDP2)
     gradient_checkpointing: bool = False  # recompute activations: less memory, a third more time
     optimizer: str = one_of("adamw", "adafactor")
     lora: LoraConfig = field(default_factory=LoraConfig)
-    # dpo
+    reference: str = one_of("round", "base")  # weights at a round's start, or before all training
+    reduction: str = one_of("default", "sum", "mean", "token", "constant")  # over tokens
+    # preferences
     beta: float = between(0.0, 100.0, 0.1)
+    beta_final: float | None = None  # reached after schedule_rounds in a straight line
     nll_weight: float = between(0.0, 100.0, 0.0)  # length-normalised NLL on the chosen
-    # grpo
+    length_normalised: bool = False  # log ratios a token
+    label_smoothing: float = between(0.0, 0.49, 0.0)  # cdpo, robust: share of flipped pairs
+    target_margin: float = between(0.0, 100.0, 1.0)  # simpo: γ
+    desirable_weight: float = between(0.0, 100.0, 1.0)  # kto: λ_D
+    undesirable_weight: float = between(0.0, 100.0, 1.0)  # kto: λ_U
+    rejected_weight: float = between(0.0, 1.0, 0.8)  # redi: α
+    # rewards
+    advantage: str = one_of(
+        "default",
+        "mean_std",
+        "mean",
+        "leave_one_out",
+        "none",
+        "batch",
+        "group_batch",
+        "task",
+        "ema",
+    )
+    baseline_decay: float = between(0.0, 1.0, 0.95)  # ema
     clip_low: float = between(0.0, 1.0, 0.2)
     clip_high: float = between(0.0, 10.0, 0.2)
     kl_weight: float = between(0.0, 100.0, 0.0)
-    advantage: str = one_of("mean_std", "mean")
+    kl_estimator: str = one_of("k3", "k2", "k1")
+    correction: str = one_of("none", "truncate", "mask")  # of engine against learner, and of age
+    correction_level: str = one_of("token", "sequence")
+    correction_cap: float = between(1.0, 1e6, 2.0)
+    negative_weight: float = between(0.0, 100.0, 1.0)  # oreal: η
+    # distillation
+    teacher: str = ""  # a model with the same vocabulary
+    divergence: str = one_of("forward", "reverse", "js")
+    divergence_mix: float = between(0.001, 0.999, 0.5)  # js: the teacher's share of the mixture
 
 
 @dataclass
@@ -188,6 +233,7 @@ class AgentsConfig:
     solver: RoleConfig = field(default_factory=RoleConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     generator: RoleConfig = field(default_factory=RoleConfig)
+    share_base: bool = False  # Solver's and Generator's adapters on one base, in one process
 
 
 @dataclass
@@ -204,6 +250,7 @@ class LoopConfig:
     pairs: str = one_of("cartesian", "capped")
     pairs_cap: int = between(1, 100_000, 8)  # pairs of one problem under `capped`
     rejected: str = one_of("whole", "first_error")  # how far the learner reads a failed attempt
+    negatives: str = one_of("current", "earlier", "both")  # whose failed attempts are rejected
     too_hard: str = one_of("reference", "refine", "drop")
     mastered: str = one_of("harden", "leave")
     harden_from: float = between(0.0, 1.0, 1.0)  # success from which a problem is hardened

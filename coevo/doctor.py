@@ -53,7 +53,7 @@ def report() -> list[Check]:
         tier("smollm2", basis, [smollm2]),
         tier("GPU, vLLM", basis, [gpu, vllm_check()]),
     ]
-    return [*machine, gpu, *installed, tiny_model, smollm2, *tiers]
+    return [*machine, bfloat16_check(), gpu, *installed, tiny_model, smollm2, *tiers]
 
 
 def main() -> int:
@@ -176,6 +176,24 @@ def gpu_check() -> Check:
         ok=bool(names),
         found="; ".join(names) or build,
         mend="" if names else "a GPU with its CUDA driver; the tiers tiny and smollm2 need none",
+        required=False,
+    )
+
+
+def bfloat16_check() -> Check:
+    """Whether this processor multiplies bfloat16; one that does not takes a hundred times as long."""
+    try:
+        from agents.precision import multiplies_bfloat16
+
+        native = multiplies_bfloat16("cpu")
+    except Exception:  # told by the check of the GPU
+        native = False
+    return Check(
+        group="machine",
+        name="bfloat16 on the CPU",
+        ok=native,
+        found="by instructions" if native else "emulated",
+        mend="" if native else "nothing to do: dtype=auto takes float32 here",
         required=False,
     )
 

@@ -13,7 +13,7 @@ from coevo.architecture import Architecture, Weight
 from coevo.config import LearnerConfig, RoleConfig
 
 GIB = 2**30
-BYTES = {"float32": 4, "bfloat16": 2}
+
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM 0.32 offers; it reserves the next one
 
 CUDA_CONTEXT_GIB = 0.6  # kernels and libraries of one process on a GPU
@@ -44,6 +44,11 @@ class Footprint:
     @property
     def working(self) -> float:
         return sum(self.parts.values())
+
+
+def element_bytes(dtype: str, gpus: float) -> int:
+    """Bytes of a number; `auto` is bfloat16 on a GPU, and float32 where a CPU may have to do."""
+    return {"float32": 4, "bfloat16": 2, "auto": 2 if gpus else 4}[dtype]
 
 
 def tokens(characters: int, model: Architecture | None) -> int:
@@ -78,12 +83,12 @@ def cache_bytes(role: RoleConfig, model: Architecture) -> int:
     Tensor parallelism splits the heads; with fewer KV heads than GPUs each holds a whole one.
     """
     split = min(role.policy.vllm.tensor_parallel, model.kv_heads)
-    return model.cache_elements() * BYTES[role.policy.dtype] // split
+    return model.cache_elements() * element_bytes(role.policy.dtype, role.gpus) // split
 
 
 def _engine(role: RoleConfig, model: Architecture) -> Footprint:
     """vLLM, one of `tensor_parallel` GPUs: `kv_cache_gib` is of each."""
-    settings, each = role.policy.vllm, BYTES[role.policy.dtype]
+    settings, each = role.policy.vllm, element_bytes(role.policy.dtype, role.gpus)
     split, lora = settings.tensor_parallel, role.learner.lora
     tokens = min(BATCHED_TOKENS, role.policy.batch_size * settings.max_model_len)
     sampling = role.policy.batch_size * model.vocabulary * SAMPLE_BYTES / GIB
@@ -109,7 +114,11 @@ def _engine(role: RoleConfig, model: Architecture) -> Footprint:
 
 def _plain(role: RoleConfig, model: Architecture, prompt: int, completion: int) -> Footprint:
     """`batch_size` sequences decoded together by transformers, their caches full."""
-    each, batch, lora = BYTES[role.policy.dtype], role.policy.batch_size, role.learner.lora
+    each, batch, lora = (
+        element_bytes(role.policy.dtype, role.gpus),
+        role.policy.batch_size,
+        role.learner.lora,
+    )
     length = min(prompt + completion, model.positions)
     overhead = CUDA_CONTEXT_GIB if role.gpus else PROCESS_GIB
     parts = {
@@ -136,12 +145,13 @@ def _forward(model: Architecture, tokens: int, each: int) -> float:
 def learner(
     role: RoleConfig, model: Architecture, sequences: int, prompt: int, completion: int
 ) -> Footprint:
-    """A learner, on each of its GPUs; its layers are spread over them.
+    """A learner, on each of its GPUs, over which its layers are spread; or one of its ranks, each with a
+    share of every tensor that lasts and micro-batches of its own.
 
     A micro-batch holds whole groups: one of `sequences` of `prompt` and `completion` tokens, or
     as many as `tokens_per_micro_batch` allows.
     """
-    config, each = role.learner, BYTES[role.learner.dtype]
+    config, each = role.learner, element_bytes(role.learner.dtype, role.learner.gpus)
     adapters = model.adapters(config.lora.rank, config.lora.targets)
     base = list(model.weights())
     trained = adapters or base
@@ -151,28 +161,42 @@ def learner(
     kept, again = activations(config, model, tokens, each if adapters else 4)
     logits = predicted * model.vocabulary * LOGIT_BYTES / GIB
     spread = max(1.0, config.gpus)
+    share = spread * config.ranks
     parts = {
-        "weights": of_parameters(base, each if adapters else 4) / spread,
-        "adapters": of_parameters(adapters, 4) / spread,
-        "gradients": of_parameters(trained, 4) / spread,
-        "optimizer": states(config, trained) / spread,
+        "weights": of_parameters(base, each if adapters else 4) / share,
+        "adapters": of_parameters(adapters, 4) / share,
+        "gradients": of_parameters(trained, 4) / share,
+        "optimizer": states(config, trained) / share,
+        "gathered": gathered(config, model, each),
         "bf16 copies": of_parameters(trained, low) / spread,
         "activations": kept / spread + max(0.0, again - logits),  # not both at once
         "logits": logits,  # of the completions; the last GPU has the head
         "overhead": CUDA_CONTEXT_GIB if config.gpus else PROCESS_GIB,
     }
-    # These three are gone when the optimizer steps; what it needs beyond them adds.
-    passing = parts["bf16 copies"] + parts["activations"] + parts["logits"]
-    parts["optimizer"] += max(0.0, temporary(config, trained) / spread - passing)
-    rest = parts["weights"] + parts["adapters"] + states(config, trained) / spread
+    # These are gone when the optimizer steps; what it needs beyond them adds.
+    passing = parts["bf16 copies"] + parts["activations"] + parts["logits"] + parts["gathered"]
+    parts["optimizer"] += max(0.0, temporary(config, trained) / share - passing)
+    rest = parts["weights"] + parts["adapters"] + states(config, trained) / share
     rest += parts["overhead"]  # without gradients; a learner stays on its GPU
-    hand_over = 2 * of_parameters(trained, each)  # tensors on the host, and the bytes sent
+    # tensors on the host, and the bytes sent; by the first of the ranks
+    hand_over = 2 * of_parameters(trained, each) / config.ranks
     return Footprint(
         parts=parts,
         resting=rest,
         asleep=rest,
         host=hand_over + (PROCESS_GIB if config.gpus else sum(parts.values())),
     )
+
+
+def gathered(config: LearnerConfig, model: Architecture, each: int) -> float:
+    """GiB that a rank holds whole during a pass: embedding and head, the layer at work and the next, and
+    under full training as much for their gradients."""
+    if config.ranks == 1:
+        return 0.0
+    root = [weight for weight in model.weights() if weight.name in ("embed_tokens", "lm_head")]
+    layers = [weight for weight in model.weights() if weight not in root]
+    size = each if config.lora.rank else 2 * 4
+    return of_parameters(root, size) + 2 * of_parameters(layers, size) / model.layers
 
 
 def micro_batch_tokens(config: LearnerConfig, sequences: int, length: int) -> int:
@@ -192,7 +216,7 @@ def activations(
     layer's input is kept (§5), `stream` bytes an element; a layer computed again takes its
     activations and as much for their gradients.
     """
-    each, heads = BYTES[config.dtype], model.heads * model.head_dim
+    each, heads = element_bytes(config.dtype, config.gpus), model.heads * model.head_dim
     normed = 2 * model.hidden
     if model.qk_norm:
         normed += (model.heads + model.kv_heads) * model.head_dim
@@ -218,9 +242,8 @@ def states(config: LearnerConfig, trained: Sequence[Weight]) -> float:
 def temporary(config: LearnerConfig, trained: Sequence[Weight]) -> float:
     """GiB that torch's optimizers take during a step.
 
-    AdamW on a GPU works on all tensors at once (`foreach`), with one float32 copy of them;
-    Adafactor, and AdamW on CPU, tensor by tensor.
+    Fused AdamW works in place; Adafactor goes tensor by tensor.
     """
-    if config.optimizer == "adamw" and config.gpus:
-        return of_parameters(trained, 4)
+    if config.optimizer == "adamw":
+        return 0.0
     return max(weight.size for weight in trained) * 4 / GIB

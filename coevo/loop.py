@@ -171,24 +171,39 @@ class Loop:
     ) -> list[Group]:
         """What the Solver learns from: every problem's attempts and preference pairs."""
         template, groups = self.config.agents.solver.template, []
-        diagnoses = self.diagnoses(problems, rollouts, record)
+        earlier = {problem.id: self.earlier(problem) for problem in problems}
+        diagnoses = self.diagnoses(problems, rollouts, earlier, record)
         for problem in problems:
             rng = generator(self.config.seed, "pairs", record.round, problem.id)
             pairs: list[PreferencePair] = make_pairs(
-                problem, rollouts[problem.id], self.config.loop, rng
+                problem, rollouts[problem.id], self.config.loop, rng, earlier[problem.id]
             )
             record.pairs += pairs
             prompt = solver_prompt(self.environment, template, problem)
             groups.append(make_group(problem, prompt, rollouts[problem.id], pairs, diagnoses))
         return groups
 
+    def earlier(self, problem: Problem) -> list[Attempt]:
+        """Failed attempts of earlier versions of the Solver, if its learner rejects them."""
+        if self.config.loop.negatives == "current":
+            return []
+        before = [a for a in self.store.attempts(problem.id) if not a.verdict.correct]
+        return [a for a in before if a.completion.policy_version < self.team.solver.version]
+
     def diagnoses(
-        self, problems: Sequence[Problem], rollouts: dict[str, list[Attempt]], record: RoundRecord
+        self,
+        problems: Sequence[Problem],
+        rollouts: dict[str, list[Attempt]],
+        earlier: dict[str, list[Attempt]],
+        record: RoundRecord,
     ) -> dict[str, Diagnosis | None]:
         """The Teacher's diagnosis of every failed attempt by its id, if the learner heeds them."""
         if self.config.loop.rejected == "whole":
             return {}
-        failed = [(p, a) for p in problems for a in rollouts[p.id] if not a.verdict.correct]
+        attempted = [(p, a) for p in problems for a in (*rollouts[p.id], *earlier[p.id])]
+        failed = [
+            (problem, attempt) for problem, attempt in attempted if not attempt.verdict.correct
+        ]
         with self.clock.part("verify"):
             items = [(problem, attempt.completion.text) for problem, attempt in failed]
             found = self.team.teacher.map("diagnose", items)
@@ -359,6 +374,7 @@ class Loop:
                 prompt=generator_prompt(template, pool[p.source_id], p.attempt_text),
                 completions=(Completion(text=p.problem.statement, finish_reason="reference"),),
                 rewards=(p.utility,),
+                task="propose",
             )
             for p in proposals
             if p.author == "teacher" and p.success is not None

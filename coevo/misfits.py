@@ -75,7 +75,8 @@ def homeless(actor: Actor, config: Config) -> Misfit:
         write = f"runtime.node_gpus={actor.gpus:g} if a node has them, or fewer GPUs for it"
     else:
         why = f"not every worker of {actor.name} finds room: {total} are taken by those before it"
-        fewer = f"agents.{actor.role}.workers=1, " if actor.workers > 1 else ""
+        many = f"agents.{actor.role}." + ("learner.ranks" if actor.learner else "workers")
+        fewer = f"{many}=1, " if actor.workers > 1 else ""
         write = f"runtime.nodes={runtime.nodes + 1} if there are, {fewer}or a share such as 0.5"
     return Misfit(where=where, why=why, write=write)
 

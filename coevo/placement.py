@@ -12,7 +12,7 @@ GRAIN = 1e-4  # Ray counts resources in ten-thousandths
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """A role's rollout workers, or its learner; `footprint` is of one worker.
+    """A role's rollout workers, or the ranks of its learner; `footprint` is of one worker.
 
     It is None where no model is held (rules, endpoint) or its sizes are unknown.
     """

@@ -15,7 +15,7 @@ from typing import Any
 
 from agents import remote
 from coevo import architecture, footprint, misfits
-from coevo.config import Config, RoleConfig, TeacherConfig
+from coevo.config import PREFERENCE, Config, RoleConfig, TeacherConfig
 from coevo.misfits import Member, Misfit
 from coevo.placement import Actor, Gpu, Layout, fullest, place
 from coevo.run_folder import make_environment
@@ -87,7 +87,7 @@ class _Recorder:
             Actor(
                 role=name.split()[0],
                 learner=place.stateful,
-                workers=1 if inline else place.workers,
+                workers=1 if inline else place.workers * place.ranks,
                 gpus=place.gpus,
                 threads=place.threads,
             )
@@ -155,10 +155,10 @@ def _with_footprint(actor: Actor, member: Member, config: Config) -> Actor:
 
 
 def group_of(member: Member, config: Config) -> int:
-    """Sequences in one group: a problem's rollouts, with its reference solution under DPO."""
+    """Sequences in one group: a problem's rollouts, with its reference solution under preferences."""
     if member.name != "solver":
         return 1
-    reference = member.role.learner.objective == "dpo" and config.loop.too_hard != "drop"
+    reference = member.role.learner.objective in PREFERENCE and config.loop.too_hard != "drop"
     return config.loop.group_size + reference
 
 
@@ -235,7 +235,10 @@ def _candidates(config: Config, turn: Actor, gpu: Gpu) -> Iterator[Changes]:
         if engine and role.policy.name == "vllm" and not role.policy.vllm.sleep:
             yield {f"{path}.policy.vllm.sleep": 1}
         for more in (1, 2):
-            yield {f"{path}.learner.gpus": float(int(role.learner.gpus) + more)}
+            if role.learner.ranks > 1:
+                yield {f"{path}.learner.ranks": role.learner.ranks * 2 * more}
+            else:
+                yield {f"{path}.learner.gpus": float(int(role.learner.gpus) + more)}
         if not role.learner.lora.rank:
             yield {f"{path}.learner.lora.rank": 64, f"{path}.learner.dtype": "bfloat16"}
         yield {f"{path}.sampling.max_tokens": role.sampling.max_tokens // 2}
@@ -256,7 +259,7 @@ def _for_learner(learner: Any, path: str) -> Iterator[Changes]:
         yield {f"{path}.learner.gradient_checkpointing": True}
     if learner.tokens_per_micro_batch > 1024:
         yield {f"{path}.learner.tokens_per_micro_batch": 1024}
-    if learner.optimizer == "adamw" and not learner.lora.rank:
+    if learner.optimizer == "adamw" and not learner.lora.rank and learner.ranks == 1:
         yield {f"{path}.learner.optimizer": "adafactor"}
 
 

@@ -14,8 +14,8 @@ from coevo.placement import Actor, Gpu, fullest
 from coevo.plan import Plan, group_of
 
 TIGHT = 0.95  # share of a GPU above which an estimate's error decides
-PARTS = ("weights", "adapters", "gradients", "optimizer", "bf16 copies", "KV cache", "activations",
-         "logits", "overhead")  # fmt: skip
+PARTS = ("weights", "adapters", "gradients", "optimizer", "gathered", "bf16 copies", "KV cache",
+         "activations", "logits", "overhead")  # fmt: skip
 COLOURS = {"ok": "green", "tight": "yellow", "over": "red"}
 
 

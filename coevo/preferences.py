@@ -12,15 +12,23 @@ from environments import Diagnosis, Problem
 
 
 def make_pairs(
-    problem: Problem, attempts: Sequence[Attempt], config: LoopConfig, rng: np.random.Generator
+    problem: Problem,
+    attempts: Sequence[Attempt],
+    config: LoopConfig,
+    rng: np.random.Generator,
+    earlier: Sequence[Attempt] = (),
 ) -> list[PreferencePair]:
     """`Y_w × Y_l` of one problem: Socratic-Zero (arXiv 2509.24726), §3.2.
 
     `Y_w` are the correct attempts, or the reference solution where none is and `too_hard` is not
-    `drop`; `Y_l` are the others. Under `capped`, a random `pairs_cap` of the product.
+    `drop`; `Y_l` are the others. With `negatives` they are (or are joined by) failed attempts of
+    `earlier` versions of the Solver, as in QCRD (arXiv 2405.13014). Under `capped`, a random
+    `pairs_cap` of the product.
     """
     chosen = [(a.id, a.completion) for a in attempts if a.verdict.correct]
-    rejected = [(a.id, a.completion) for a in attempts if not a.verdict.correct]
+    failed = [] if config.negatives == "earlier" else list(attempts)
+    failed += [] if config.negatives == "current" else list(earlier)
+    rejected = [(a.id, a.completion) for a in failed if not a.verdict.correct]
     if not chosen and problem.solution is not None and config.too_hard != "drop":
         reference = Completion(text=problem.solution, finish_reason="reference")
         chosen = [(f"{problem.id}-ref", reference)]
@@ -44,15 +52,18 @@ def make_group(
 ) -> Group:
     """One problem's attempts for a learner: reward 1 for a correct one, pairs by position.
 
-    A reference solution that pairs use is appended; its reward is 0, as no policy drew it. A
-    failed attempt with a diagnosis (by attempt id) ends with its first wrong step, so that what
-    follows rightly from a wrong step is not held against it: Step-DPO (arXiv 2406.18629), §3.1.
+    A reference solution that pairs use is appended, and so are failed attempts of earlier versions;
+    their reward is 0. A failed attempt with a diagnosis (by attempt id) ends with its first wrong
+    step, so that what follows rightly from a wrong step is not held against it: Step-DPO (arXiv
+    2406.18629), §3.1.
     """
     completions = {attempt.id: attempt.completion for attempt in attempts}
     rewards = [float(attempt.verdict.correct) for attempt in attempts]
-    for pair in pairs:
-        if pair.chosen_id not in completions:
-            completions[pair.chosen_id] = pair.chosen
+    used = [(pair.chosen_id, pair.chosen) for pair in pairs]
+    used += [(pair.rejected_id, pair.rejected) for pair in pairs]
+    for name, completion in used:
+        if name not in completions:
+            completions[name] = completion
             rewards.append(0.0)
     found = [diagnoses.get(name) for name in completions]
     place = {name: position for position, name in enumerate(completions)}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import environments
 from agents.policies import Sampling, make_policy
@@ -64,15 +64,51 @@ def policy_options(role: str, config: RoleConfig, folder: Path) -> dict[str, Any
 
 def make_learner(config: RoleConfig) -> Any:
     """A role's learner; called inside the worker that holds it."""
-    from agents.learners.learner import Learner
+    kind: Callable[..., Any]
+    if config.learner.backend == "trl":
+        from agents.learners.trl import TRLLearner as kind
+    else:
+        from agents.learners.learner import Learner as kind
 
-    temperature = config.sampling.temperature
-    return Learner(config.model, config.learner, config.policy.chat, temperature)
+    return kind(**_learner_arguments(config))
+
+
+def make_shared_learners(configs: dict[str, RoleConfig]) -> Any:
+    """Several roles' learners on one base; called inside the worker that holds them."""
+    from agents.learners.shared import SharedLearners
+
+    return SharedLearners({role: _learner_arguments(own) for role, own in configs.items()})
+
+
+def _learner_arguments(config: RoleConfig) -> dict[str, Any]:
+    return {
+        "model": config.model,
+        "config": config.learner,
+        "chat": config.policy.chat,
+        "temperature": config.sampling.temperature,
+        "longest": config.sampling.max_tokens,
+    }
 
 
 def to_sampling(config: SamplingConfig) -> Sampling:
     fields = dataclasses.asdict(config)
     return Sampling(**{**fields, "stop": tuple(fields["stop"])})
+
+
+class Calls(Protocol):
+    """What a member needs of its learner's handle."""
+
+    def call(self, method: str, *arguments: Any) -> Any: ...
+
+
+class Share:
+    """One role's learner among those that one worker holds."""
+
+    def __init__(self, learners: Handle, role: str):
+        self.learners, self.role = learners, role
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        return self.learners.call(f"{self.role}.{method}", *arguments)
 
 
 class Member:
@@ -81,7 +117,7 @@ class Member:
     `sleepers` are the workers of all roles that give up their GPU's memory while a learner works.
     """
 
-    def __init__(self, name: str, workers: Handle, learner: Handle | None):
+    def __init__(self, name: str, workers: Handle, learner: Calls | None):
         self.name, self.workers, self.learner = name, workers, learner
         self.version, self.hand_over_seconds = 0, 0.0
         self.sleepers: list[Handle] = []
@@ -138,6 +174,7 @@ class Team:
     def __init__(self, config: Config, runtime: Runtime):
         self.config = config
         self.folder = Path(config.runs_dir) / (config.name or ".unnamed")
+        self.shared: Handle | None = None  # the worker of learners that share a base
         self.solver = self._member("solver", config.agents.solver, runtime)
         self.teacher = self._member("teacher", config.agents.teacher, runtime)
         self.generator: Member | None = None
@@ -158,11 +195,23 @@ class Team:
         trained = role.learner.objective != "none"
         if name == "generator" and not self.config.loop.train_generator:
             trained = False
-        learner = None
-        if trained:
-            place = Placement(threads=role.learner.threads, gpus=role.learner.gpus, stateful=True)
-            learner = runtime.start(f"{name} learner", partial(make_learner, role), place)
-        return Member(name, workers, learner)
+        return Member(name, workers, self._learner(name, role, runtime) if trained else None)
+
+    def _learner(self, name: str, role: RoleConfig, runtime: Runtime) -> Calls:
+        place = Placement(
+            ranks=role.learner.ranks,
+            threads=role.learner.threads,
+            gpus=role.learner.gpus,
+            stateful=True,
+        )
+        agents = self.config.agents
+        if not agents.share_base:
+            return runtime.start(f"{name} learner", partial(make_learner, role), place)
+        if self.shared is None:
+            both = {"solver": agents.solver, "generator": agents.generator}
+            factory = partial(make_shared_learners, both)
+            self.shared = runtime.start("solver and generator learners", factory, place)
+        return Share(self.shared, name)
 
     def members(self) -> list[Member]:
         return [m for m in (self.solver, self.teacher, self.generator) if m is not None]

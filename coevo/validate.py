@@ -5,8 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from coevo.config import Config, ConfigError, RoleConfig, TeacherConfig, fields_of, nearest
+from coevo.config import (
+    POLICY_GRADIENT,
+    PREFERENCE,
+    Config,
+    ConfigError,
+    RoleConfig,
+    TeacherConfig,
+    fields_of,
+    nearest,
+)
 from coevo.utility import UTILITIES
+
+PAIRED = tuple(name for name in PREFERENCE if name != "kto")
 
 
 def validate(config: Config) -> None:
@@ -59,21 +70,117 @@ def _validate_relations(config: Config) -> None:
                 f"agents.{role}: policy rules has no weights to train; "
                 f"write learner@agents.{role}.learner=none, or give it policy hf"
             )
-        if block.learner.objective == "grpo" and block.sampling.top_p < 1:
-            raise ConfigError(
-                f"agents.{role}.sampling.top_p={block.sampling.top_p}: learner grpo compares "
-                "probabilities with those of the sampling, and needs top_p=1"
-            )
+        _validate_learner(f"agents.{role}", block)
         if block.policy.name != "rules" and not block.model:
             raise ConfigError(
                 f"agents.{role}.model is empty; write tiny, smollm2 or a model folder"
             )
+        _validate_ranks(f"agents.{role}", block, config.runtime.kind)
     _validate_teacher(config.agents.teacher)
+    if config.agents.share_base:
+        _validate_sharing(config)
+    if config.loop.negatives != "current" and config.agents.solver.learner.objective not in PAIRED:
+        raise ConfigError(
+            f"loop.negatives={config.loop.negatives} is of preference pairs, which objective "
+            f"{config.agents.solver.learner.objective} does not learn from; write loop.negatives="
+            "current, or learner@agents.solver.learner=dpo"
+        )
     for role in ("solver", "teacher", "generator"):
         _validate_engine(f"agents.{role}", getattr(config.agents, role), config.runtime.kind)
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
+
+
+TRL_OBJECTIVES = (  # those of agents/learners/trl.py, which this does not import: it is slow to load
+    "dpo", "robust", "ipo", "hinge", "apo_zero", "grpo", "dr_grpo", "dapo", "gspo", "cispo",
+    "reinforce_pp", "sft", "rft",
+)  # fmt: skip
+
+
+def _validate_learner(where: str, block: RoleConfig) -> None:
+    learner = block.learner
+    if learner.objective in POLICY_GRADIENT and block.sampling.top_p < 1:
+        raise ConfigError(
+            f"{where}.sampling.top_p={block.sampling.top_p}: learner {learner.objective} compares "
+            "probabilities with those of the sampling, and needs top_p=1"
+        )
+    trained = learner.objective != "none"
+    if learner.backend == "trl" and trained and learner.objective not in TRL_OBJECTIVES:
+        raise ConfigError(
+            f"{where}.learner.backend=trl has no objective {learner.objective}: write one of "
+            f"{', '.join(TRL_OBJECTIVES)}, or {where}.learner.backend=own"
+        )
+    if learner.objective == "distill" and not learner.teacher:
+        raise ConfigError(
+            f"{where}.learner.teacher is empty; objective distill needs a model to learn from"
+        )
+    if not learner.schedule_rounds:
+        for name, unused in (("schedule", "constant"), ("beta_final", None)):
+            if getattr(learner, name) != unused:
+                raise ConfigError(
+                    f"{where}.learner.{name}={getattr(learner, name)} needs "
+                    f"{where}.learner.schedule_rounds, the rounds until its end"
+                )
+
+
+def _validate_sharing(config: Config) -> None:
+    """What two roles' adapters on one base must have in common."""
+    solver, generator = config.agents.solver, config.agents.generator
+    for where, block in (("solver", solver), ("generator", generator)):
+        learner = block.learner
+        if learner.objective == "none" or not learner.lora.rank or learner.backend != "own":
+            raise ConfigError(
+                f"agents.share_base needs adapters of the own backend on both roles; write "
+                f"agents.{where}.learner.lora.rank=16, or agents.share_base=false"
+            )
+        if learner.ranks > 1:
+            raise ConfigError(
+                f"agents.share_base keeps both learners in one process; write "
+                f"agents.{where}.learner.ranks=1"
+            )
+    if not config.loop.train_generator:
+        raise ConfigError("agents.share_base needs loop.train_generator=true, or write it false")
+    if solver.model != generator.model:
+        raise ConfigError(
+            f"agents.share_base: agents.solver.model={solver.model} and agents.generator.model="
+            f"{generator.model} are not one base; write the same model for both"
+        )
+    for name in ("dtype", "gpus", "threads", "gradient_checkpointing"):
+        own, other = getattr(solver.learner, name), getattr(generator.learner, name)
+        if own != other:
+            raise ConfigError(
+                f"agents.share_base: agents.solver.learner.{name}={own} and agents.generator."
+                f"learner.{name}={other} differ; one base needs one value"
+            )
+
+
+def _validate_ranks(where: str, block: RoleConfig, runtime: str) -> None:
+    """What a learner of several processes asks for."""
+    learner = block.learner
+    path = f"{where}.learner"
+    if learner.ranks == 1:
+        return
+    if runtime == "inline":
+        raise ConfigError(
+            f"{path}.ranks={learner.ranks} needs a process for each rank; write runtime=ray, or "
+            f"{path}.ranks=1"
+        )
+    if learner.gpus not in (0, 1):
+        raise ConfigError(
+            f"{path}.gpus={learner.gpus:g} is of each of {learner.ranks} ranks, which need a whole "
+            f"GPU of their own: write {path}.gpus=1, or 0 for the CPU"
+        )
+    if learner.optimizer == "adafactor":
+        raise ConfigError(
+            f"{path}.optimizer=adafactor needs whole rows and columns, and torch's does not work on "
+            f"{learner.ranks} ranks; write {path}.optimizer=adamw"
+        )
+    if learner.backend != "own":
+        raise ConfigError(
+            f"{path}.backend={learner.backend} trains in one process; write {path}.backend=own, or "
+            f"{path}.ranks=1"
+        )
 
 
 def _validate_teacher(teacher: TeacherConfig) -> None:

@@ -68,7 +68,7 @@ def measure(
     sampling = to_sampling(role.sampling)
     name = "hf" if engine == "hf" else "vllm"
     options: dict[str, Any] = {
-        "dtype": "bfloat16",
+        "dtype": "auto",
         "batch_size": role.policy.batch_size,
         "chat": role.policy.chat,
     }

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
-from transformers import DynamicCache
 
-from agents.learners import models
-from agents.learners.advantages import ADVANTAGES
-from agents.learners.batching import MicroBatch, Row, TokenGroup, micro_batches
-from agents.learners.losses import LOSSES, LossInputs
-from agents.policies.hf import encode
-from agents.quiet import quiet
-from agents.records import Completion, Group
+from agents import precision
+from agents.learners import models, ranks, schedule
+from agents.learners.batching import MicroBatch, TokenGroup, micro_batches
+from agents.learners.diagnostics import Drift
+from agents.learners.forward import Forward
+from agents.learners.inputs import Counts, LossInputs
+from agents.learners.objectives import Objective, resolved
+from agents.learners.prepare import prepare
+from agents.quiet import keep_memory, quiet
+from agents.records import Group
 
 Metrics = dict[str, float]
 
@@ -27,24 +31,41 @@ class Learner:
     """Owns a model's weights, or adapters beside frozen ones, and moves them by an optimizer.
 
     `config` is a `LearnerConfig`; with dtype bfloat16 the forward runs under autocast. What is
-    trained is held in float32, what is frozen (the base of a LoRA) in `config.dtype`. The
-    temperature is that of the sampling, so that importance ratios compare like with like.
+    trained is held in float32, what is frozen (the base of a LoRA) in `config.dtype`. Temperature and
+    `longest`, the tokens that a completion may have, are those of the sampling. `base` is a model that
+    another role's learner holds, beside whose adapters this one puts its own, called `role`.
     """
 
-    def __init__(self, model: str, config: Any, chat: bool = False, temperature: float = 1.0):
+    def __init__(
+        self,
+        model: str,
+        config: Any,
+        chat: bool = False,
+        temperature: float = 1.0,
+        longest: int = 1,
+        role: str = models.DEFAULT,
+        base: Any = None,
+    ):
         quiet()
-        self.config, self.chat, self.temperature = config, chat, temperature or 1.0
-        self.model, self.tokenizer, self.device = models.load(model, config)
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        if config.optimizer == "adafactor":  # with a given step size and no second schedule
-            self.optimizer: torch.optim.Optimizer = torch.optim.Adafactor(
-                trained, lr=config.lr, weight_decay=config.weight_decay
-            )
-        else:
-            self.optimizer = torch.optim.AdamW(
-                trained, lr=config.lr, weight_decay=config.weight_decay
-            )
-        self.version = 0
+        keep_memory()
+        dtype = precision.chosen(config.dtype, models.device(config.gpus))
+        config = dataclasses.replace(config, dtype=dtype)
+        self.name, self.config, self.chat, self.longest = model, config, chat, longest
+        self.role, self.world = role, ranks.join(config)
+        self.model, self.tokenizer, self.device = models.load(model, config, role, base)
+        models.activate(self.model, role)
+        self.world.shard(self.model)
+        forward = Forward(
+            device=self.device,
+            dtype=config.dtype,
+            temperature=temperature or 1.0,
+            checkpointing=config.gradient_checkpointing,
+        )
+        self.forward = self.world.forward(forward)
+        self.optimizer = _optimizer(self.model, config)
+        self.version, self.steps = 0, 0
+        self.baselines: dict[str, float] = {}  # moving means of rewards, by task
+        self.frozen: dict[str, Any] = {}  # models that are only read, by name
 
     # -- one update ---------------------------------------------------------------------------
 
@@ -58,107 +79,124 @@ class Learner:
     ) -> Metrics:
         """One round's optimizer steps; afterwards the weights have the version given.
 
-        The reference policy is the weights at the start of the call. Groups that give no gradient
-        (no pairs, equal rewards, no tokens) are left out and counted.
+        The reference policy is the weights at the start of the call, or those before all training
+        (`reference: base`). What gives no gradient is left out and counted. Raises `BadGroup` before
+        any weight is touched.
         """
-        objective, epochs = objective or self.config.objective, epochs or self.config.epochs
-        tokenized, counts = self._prepare(groups, objective)
-        torch.manual_seed(seed)  # of dropout, where adapters have it
-        if objective == "dpo" or (objective == "grpo" and self.config.kl_weight > 0):
-            self._fill_reference(tokenized)
-        totals: Counter[str] = Counter()
-        steps = skipped = 0
-        for epoch in range(epochs):
-            order = np.random.default_rng([seed, epoch]).permutation(len(tokenized))
-            for start in range(0, len(order), self.config.groups_per_step):
-                chosen = [tokenized[i] for i in order[start : start + self.config.groups_per_step]]
-                metrics = self._step(chosen, objective)
-                steps += 1
-                skipped += int(metrics.pop("skipped", 0))
-                totals.update(metrics)
+        models.activate(self.model, self.role)
+        kind, settings = resolved(self.config, objective)
+        beta = schedule.beta(settings, schedule.progress(settings, version - 1, 0.0))
+        settings = dataclasses.replace(settings, beta=beta, epochs=epochs or settings.epochs)
+        vocabulary = self.model.get_input_embeddings().num_embeddings
+        tokenized, counts = prepare(
+            groups, kind, settings, self.tokenizer, self.chat, vocabulary, self.baselines
+        )
+        torch.manual_seed(seed + self.world.rank)  # of dropout, where adapters have it
+        plan = list(_plan(tokenized, settings, seed))
+        fresh = self._look_back(plan, tokenized, kind, settings)
+        drift, sums, skipped = Drift(self.version), Counter[str](), 0
+        for number, chosen in enumerate(plan):
+            done = schedule.progress(settings, version - 1, number / len(plan))
+            for parameters in self.optimizer.param_groups:
+                parameters["lr"] = schedule.step_size(settings, self.steps, done)
+            watched = drift if number * settings.groups_per_step < len(tokenized) else None
+            metrics = self._step(chosen, kind, settings, () if number else fresh, watched)
+            skipped += int(metrics.pop("skipped", 0))
+            sums.update(metrics)
+            self.steps += 1
+        drift.gaps, drift.ages = self.world.all(drift.gaps), self.world.all(drift.ages)
         if self.device == "cuda":
             torch.cuda.empty_cache()  # a sleeping engine takes its memory back
         self.version = version
-        means = {name: total / steps for name, total in totals.items()}
-        return {**means, **counts, "steps": steps, "skipped_steps": skipped}
+        means = {name: total / len(plan) for name, total in sums.items()}
+        return {**means, **counts, **drift.metrics(), "steps": len(plan), "skipped_steps": skipped}
 
-    def _prepare(
-        self, groups: Sequence[Group], objective: str
-    ) -> tuple[list[TokenGroup], dict[str, float]]:
-        tokenized, tokens, sequences, pairs = [], 0, 0, 0
-        for group in groups:
-            weights = list(group.rewards) or [0.0] * len(group.completions)
-            if objective == "grpo":
-                weights = ADVANTAGES[self.config.advantage](weights)
-            useful = bool(group.pairs) if objective == "dpo" else any(weights)
-            if not useful:
-                continue
-            ends = group.ends or (None,) * len(group.completions)
-            rows = [
-                self._row(*parts) for parts in zip(group.completions, weights, ends, strict=True)
-            ]
-            prompt_ids = next((c.prompt_ids for c in group.completions if c.prompt_ids), None)
-            if prompt_ids is None:
-                prompt_ids = tuple(encode(self.tokenizer, group.prompt, self.chat))
-            tokenized.append(TokenGroup(prompt_ids=prompt_ids, rows=rows, pairs=list(group.pairs)))
-            tokens += len(prompt_ids) + sum(len(row.token_ids) for row in rows)
-            sequences += len(rows)
-            pairs += len(group.pairs)
-        return tokenized, {
-            "groups": len(tokenized),
-            "groups_without_gradient": len(groups) - len(tokenized),
-            "sequences": sequences,
-            "pairs": pairs,
-            "tokens": tokens,
-        }
+    def _look_back(
+        self, plan: list[list[TokenGroup]], groups: list[TokenGroup], kind: Objective, settings: Any
+    ) -> tuple[str, ...]:
+        """Fills in log-probabilities under the reference and under the weights as they are now.
 
-    def _row(self, completion: Completion, weight: float, end: int | None) -> Row:
-        token_ids, logprobs = completion.token_ids, completion.logprobs
-        if not token_ids:  # a text that no policy drew, such as a reference solution
-            ids = self.tokenizer(completion.text, add_special_tokens=False).input_ids
-            token_ids = (*ids, self.tokenizer.eos_token_id)
-        if end is not None and end < len(completion.text):
-            count = self._tokens_of(token_ids, end)
-            token_ids, logprobs = token_ids[:count], logprobs[:count]
-        return Row(token_ids=token_ids, sampling_logprobs=logprobs, weight=weight)
-
-    def _tokens_of(self, token_ids: Sequence[int], characters: int) -> int:
-        """How many tokens it takes to write that many characters, at least one."""
-        return next(
-            (
-                count
-                for count in range(1, len(token_ids))
-                if len(self.tokenizer.decode(token_ids[:count])) >= characters
-            ),
-            len(token_ids),
+        Returns what the first step still has to note down: its own forward is under the weights
+        as they are now, so that its groups need no other.
+        """
+        referenced = kind.reference == "always" or (
+            kind.reference == "kl" and settings.kl_weight > 0
         )
+        wanted = []
+        if kind.learns_from == "rewards" and settings.correction != "none":
+            wanted.append("old_logprobs")
+        if referenced and settings.reference == "round":
+            wanted.append("ref_logprobs")
+        elif referenced:
+            with models.before_training(self) as base:
+                self._note(base, groups, ("ref_logprobs",))
+        if kind.learns_from == "labels":
+            self._mismatch(groups, settings)
+        now = wanted and not self.config.lora.dropout and plan
+        if wanted:
+            first = {id(group) for group in plan[0]} if now else set()
+            later = [group for group in groups if id(group) not in first]
+            self._note(self.model, later, tuple(wanted))
+        return tuple(wanted) if now else ()
 
-    def _batches(self, groups: Sequence[TokenGroup]) -> list[MicroBatch]:
-        budget, pad = self.config.tokens_per_micro_batch, self.tokenizer.pad_token_id
-        return list(micro_batches(groups, budget, pad))
+    def _mismatch(self, groups: list[TokenGroup], settings: Any) -> None:
+        """Puts the completions of the problem before it on each prompt, for KTO's baseline."""
+        if len(groups) < 2:
+            return
+        others = []
+        for group, before in zip(groups, [groups[-1], *groups[:-1]], strict=True):
+            group.mismatched = TokenGroup(prompt_ids=group.prompt_ids, rows=before.rows, pairs=[])
+            others.append(group.mismatched)
+        if settings.reference == "round":
+            self._note(self.model, others, ("ref_logprobs",))
+        else:
+            with models.before_training(self) as base:
+                self._note(base, others, ("ref_logprobs",))
 
     @torch.no_grad()
-    def _fill_reference(self, groups: list[TokenGroup]) -> None:
-        self.model.eval()  # without dropout
+    def _note(self, model: Any, groups: Sequence[TokenGroup], names: tuple[str, ...]) -> None:
+        """Notes down each group's log-probabilities under a model, without dropout."""
+        training = model.training
+        model.eval()
         for batch in self._batches(groups):
-            logprobs = self._logprobs(batch).cpu()
-            row = 0
-            for group in batch.groups:
-                group.ref_logprobs = []
-                for member in group.rows:
-                    group.ref_logprobs.append(logprobs[row, : len(member.token_ids)])
-                    row += 1
-        self.model.train()
+            _keep(batch, self.forward.logprobs(model, batch), names)
+        self.world.exchange(groups, names)
+        model.train(training)
 
-    def _step(self, groups: list[TokenGroup], objective: str) -> Counter[str]:
+    def _step(
+        self,
+        groups: list[TokenGroup],
+        kind: Objective,
+        settings: Any,
+        fresh: tuple[str, ...] = (),
+        drift: Drift | None = None,
+    ) -> Counter[str]:
         """One optimizer step; a loss or gradient that is not finite leaves the weights untouched."""
-        count = sum(len(group.pairs) if objective == "dpo" else len(group.rows) for group in groups)
+        counts = Counts(
+            sequences=sum(len(group.rows) for group in groups),
+            tokens=sum(len(row.token_ids) for group in groups for row in group.rows),
+            pairs=sum(len(group.pairs) for group in groups),
+            chosen=sum(len({chosen for chosen, _ in group.pairs}) for group in groups),
+            longest=self.longest,
+        )
+        baseline = self._baseline(groups) if kind.learns_from == "labels" else 0.0
         totals: Counter[str] = Counter()
         for batch in self._batches(groups):
-            loss, metrics = LOSSES[objective](self._inputs(batch, count), self.config)
+            logprobs, divergences = self._forward(batch, settings)
+            if batch.groups == [ranks.STAND_IN]:  # another rank has one more
+                (0 * logprobs.sum()).backward()
+                continue
+            if fresh:
+                _keep(batch, logprobs, fresh)
+            if drift is not None:
+                drift.watch(batch, logprobs)
+            inputs = self._inputs(batch, logprobs, divergences, counts, baseline)
+            loss, metrics = kind.loss(inputs, settings)
             loss.backward()
             totals.update({"loss": loss.item(), **metrics})
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        self.world.exchange(groups, fresh)
+        totals = self.world.sum(totals)
+        norm = self.world.clip(self.model.parameters(), self.config.clip)
         totals.update({"grad_norm": norm.item()})
         if torch.isfinite(norm) and np.isfinite(totals["loss"]):
             self.optimizer.step()
@@ -167,122 +205,124 @@ class Learner:
         self.optimizer.zero_grad()
         return totals
 
-    def _inputs(self, batch: MicroBatch, count: int) -> LossInputs:
-        references = [r for group in batch.groups for r in group.ref_logprobs or []]
-        device = self.device
+    def _batches(self, groups: Sequence[TokenGroup]) -> list[MicroBatch]:
+        budget, pad = self.config.tokens_per_micro_batch, self.tokenizer.pad_token_id
+        own = list(micro_batches(self.world.share(groups), budget, pad))
+        return own + self.world.stand_ins(len(own), pad)
+
+    @torch.no_grad()
+    def _baseline(self, groups: Sequence[TokenGroup]) -> float:
+        """KTO's z: the mean log ratio of completions on prompts they do not belong to, at least 0."""
+        others = [group.mismatched for group in groups if group.mismatched is not None]
+        ratios: list[float] = []
+        for batch in self._batches(others):
+            now = batch.split(self.forward.logprobs(self.model, batch))
+            for group, lines in zip(batch.groups, now, strict=True):
+                if group is ranks.STAND_IN:
+                    continue
+                pairs = zip(lines, group.ref_logprobs or [], strict=True)
+                ratios += [(line.sum() - before.sum()).item() for line, before in pairs]
+        found = self.world.sum({"sum": sum(ratios), "count": len(ratios)})
+        return max(0.0, found["sum"] / found["count"]) if found["count"] else 0.0
+
+    def _forward(
+        self, batch: MicroBatch, settings: Any
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if settings.objective != "distill":
+            return self.forward.logprobs(self.model, batch), None
+        teacher = models.teacher(self)
+        kind, mix = settings.divergence, settings.divergence_mix
+        return self.forward.with_divergences(self.model, teacher, batch, kind, mix)
+
+    def _inputs(
+        self,
+        batch: MicroBatch,
+        logprobs: torch.Tensor,
+        divergences: torch.Tensor | None,
+        counts: Counts,
+        baseline: float,
+    ) -> LossInputs:
+        device, groups = self.device, batch.groups
+        references = [line for group in groups for line in group.ref_logprobs or ()]
+        old = [line for group in groups for line in group.old_logprobs or ()]
+        success = [group.success for group in groups for _ in group.rows]
         return LossInputs(
-            logprobs=self._logprobs(batch),
+            logprobs=logprobs,
             loss_mask=batch.loss_mask.to(device),
-            normaliser=count,
+            counts=counts,
             ref_logprobs=batch.padded(references).to(device) if references else None,
-            sampling_logprobs=batch.padded([row.sampling_logprobs for row in batch.rows]).to(
-                device
-            ),
+            old_logprobs=batch.padded(old).to(device) if old else None,
+            sampling_logprobs=batch.padded([r.sampling_logprobs for r in batch.rows]).to(device),
+            divergences=divergences,
             weights=torch.tensor([row.weight for row in batch.rows], device=device),
+            success=torch.tensor(success, device=device),
             pairs=batch.pairs().to(device),
+            baseline=baseline,
         )
-
-    def _logprobs(self, batch: MicroBatch) -> torch.Tensor:
-        """(b, t): of every completion token. The vocabulary head runs on completion tokens only."""
-        batch = batch.to(self.device)
-        drawn = batch.loss_mask.bool()
-        # recomputing a layer in the backward pass cannot also fill a cache
-        hidden_of = (
-            self._unshared_hidden if self.config.gradient_checkpointing else self._shared_hidden
-        )
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.dtype == "bfloat16"):
-            head = models.causal(self.model).get_output_embeddings()
-            logits = head(hidden_of(batch)[drawn])
-        logits = logits.float() / self.temperature
-        targets = batch.targets[drawn].to(logits.device)
-        chosen = logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
-        empty = torch.zeros(drawn.shape, device=self.device)
-        return empty.masked_scatter(drawn, chosen.to(self.device))
-
-    def _shared_hidden(self, batch: MicroBatch) -> torch.Tensor:
-        """(b, t, d): the states that predict each completion token.
-
-        A group's prompt runs through the model once; its keys and values are shared by the
-        completions.
-        """
-        body, drawn = models.causal(self.model).base_model, batch.loss_mask.bool()
-        cache = DynamicCache(config=body.config)
-        hidden = (
-            body(
-                input_ids=batch.prompt_ids,
-                attention_mask=batch.prompt_mask,
-                position_ids=(batch.prompt_mask.cumsum(-1) - 1).clamp(min=0),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            .last_hidden_state[:, -1:]
-            .index_select(0, batch.group_of_row)
-        )
-        if batch.targets.shape[1] == 1:  # the last token is predicted, not read
-            return hidden
-        _share(cache, batch.group_of_row)
-        mask = batch.prompt_mask[batch.group_of_row]
-        steps = torch.arange(batch.targets.shape[1] - 1, device=self.device)
-        following = body(
-            input_ids=batch.targets[:, :-1],
-            attention_mask=torch.cat([mask, drawn[:, :-1].long()], 1),
-            position_ids=mask.sum(-1)[:, None] + steps,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        return torch.cat([hidden, following], 1)
-
-    def _unshared_hidden(self, batch: MicroBatch) -> torch.Tensor:
-        """(b, t, d): the same, each completion with its own copy of the prompt."""
-        body, row = models.causal(self.model).base_model, batch.group_of_row
-        prompts, drawn = batch.prompt_ids[row], batch.loss_mask.long()
-        mask = torch.cat([batch.prompt_mask[row], drawn[:, :-1]], 1)
-        states = body(
-            input_ids=torch.cat([prompts, batch.targets[:, :-1]], 1),
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-            use_cache=False,
-        ).last_hidden_state
-        return states[:, prompts.shape[1] - 1 :]
 
     # -- weights and checkpoints --------------------------------------------------------------
 
     def weights(self) -> bytes:
         """What policies take over: the weights in the learner's dtype, or the adapters alone."""
-        return models.weights(self.model, getattr(torch, self.config.dtype))
+        if self.world.rank > 0:
+            self.model.state_dict()  # gives rank 0 its part
+            return b""
+        return models.weights(self.model, getattr(torch, self.config.dtype), self.role)
 
     def save(self, folder: Path) -> None:
         """Writes what `from_pretrained` loads (the adapters alone, if there are any) and the optimizer."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        weights = self.model.state_dict()
         state = {
-            f"{index}.{name}": torch.as_tensor(value).contiguous()
+            f"{index}.{name}": self.world.whole(torch.as_tensor(value)).contiguous()
             for index, slots in self.optimizer.state_dict()["state"].items()
             for name, value in slots.items()
         }
-        safetensors.torch.save_file(
-            state, folder / "optimizer.safetensors", metadata={"version": str(self.version)}
-        )
+        kept = {
+            "version": str(self.version),
+            "steps": str(self.steps),
+            "baselines": json.dumps(self.baselines),
+        }
+        if self.world.rank > 0:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        models.save(self.model, folder, weights, self.role)
+        self.tokenizer.save_pretrained(folder)
+        safetensors.torch.save_file(state, folder / "optimizer.safetensors", metadata=kept)
 
     def load(self, folder: Path, version: int) -> None:
         """Takes over weights and optimizer that `save` wrote, bit for bit."""
-        models.restore(self.model, folder)
+        models.restore(self.model, folder, self.role)
         slots: dict[int, dict[str, torch.Tensor]] = {}
-        for key, tensor in safetensors.torch.load_file(folder / "optimizer.safetensors").items():
-            index, name = key.split(".", 1)
-            slots.setdefault(int(index), {})[name] = tensor
+        trained = self.optimizer.param_groups[0]["params"]
+        with safetensors.safe_open(folder / "optimizer.safetensors", "pt") as file:
+            kept = file.metadata()
+            for key in file.keys():  # noqa: SIM118
+                index, name = key.split(".", 1)
+                value = self.world.part(file.get_tensor(key), trained[int(index)])
+                slots.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-        self.version = version
+        self.version, self.steps = version, int(kept["steps"])
+        self.baselines = json.loads(kept["baselines"])
 
 
-def _share(cache: DynamicCache, group_of_row: torch.Tensor) -> None:
-    """Gives every completion its prompt's keys and values.
+def _optimizer(model: Any, config: Any) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if config.optimizer == "adafactor":  # with a given step size and no second schedule
+        return torch.optim.Adafactor(trained, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
-    By `index_select`, whose gradient is summed in order: that of plain indexing, which the cache's
-    own method uses, is summed by several threads in any order, and runs would differ in the last bit.
-    """
-    for layer in cache.layers:
-        layer.keys = layer.keys.index_select(0, group_of_row)
-        layer.values = layer.values.index_select(0, group_of_row)
+
+def _plan(groups: list[TokenGroup], settings: Any, seed: int) -> Iterator[list[TokenGroup]]:
+    """The groups of each optimizer step, every epoch in another order."""
+    for epoch in range(settings.epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(len(groups))
+        for start in range(0, len(order), settings.groups_per_step):
+            yield [groups[i] for i in order[start : start + settings.groups_per_step]]
+
+
+def _keep(batch: MicroBatch, logprobs: torch.Tensor, names: tuple[str, ...]) -> None:
+    """Notes down (b, t) log-probabilities on the batch's groups."""
+    for group, lines in zip(batch.groups, batch.split(logprobs), strict=True):
+        for name in names:
+            setattr(group, name, lines)

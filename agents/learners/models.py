@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,22 @@ from agents import adapters
 from agents.model_files import model_folder
 
 ADAPTER_SEED = 0  # of the adapters' random start: the same in every run, as the base model is
+DEFAULT = "default"  # PEFT's name for the only adapters of a model
 
 
-def load(name: str, config: Any) -> tuple[Any, Any, str]:
+def load(name: str, config: Any, role: str = DEFAULT, base: Any = None) -> tuple[Any, Any, str]:
     """Model, tokenizer and device, ready to be trained; `config` is a `LearnerConfig`.
 
     Full training holds float32 weights. With `lora.rank` the base is frozen in `config.dtype` and
-    the adapters are float32. With more than one GPU the layers are spread over them.
+    the adapters, called as the role, are float32. With more than one GPU the layers are spread over
+    them. `base` is a model with another role's adapters, beside which these are put.
     """
+    if base is not None:
+        with torch.random.fork_rng():
+            torch.manual_seed(ADAPTER_SEED)
+            base.add_adapter(role, _lora(config))
+        base.peft_config[role].base_model_name_or_path = str(model_folder(name))  # as PEFT's own
+        return base, AutoTokenizer.from_pretrained(model_folder(name)), device(config.gpus)
     folder, lora = model_folder(name), config.lora.rank > 0
     dtype = getattr(torch, config.dtype) if lora else torch.float32
     place = device(config.gpus)
@@ -31,15 +41,39 @@ def load(name: str, config: Any) -> tuple[Any, Any, str]:
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if lora:
-        model = with_adapters(
-            model,
-            r=config.lora.rank,
-            lora_alpha=config.lora.alpha,
-            lora_dropout=config.lora.dropout,
-            target_modules=list(config.lora.targets),
-            task_type="CAUSAL_LM",
-        )
+        model = with_adapters(model, _lora(config), role)
     return model.train(), AutoTokenizer.from_pretrained(folder), place
+
+
+@contextmanager
+def before_training(learner: Any) -> Iterator[Any]:
+    """The model as it was before any training: without its adapters, or loaded once more, frozen."""
+    if has_adapters(learner.model):
+        with learner.model.disable_adapter():
+            yield learner.model
+    else:
+        yield _frozen(learner, learner.name)
+
+
+def teacher(learner: Any) -> Any:
+    """The model whose distribution is distilled. Raises `ValueError` where its tokens are others."""
+    name = learner.config.teacher
+    if name not in learner.frozen:
+        tokenizer = AutoTokenizer.from_pretrained(model_folder(name))
+        if tokenizer.get_vocab() != learner.tokenizer.get_vocab():
+            raise ValueError(
+                f"learner.teacher={name} has another vocabulary than {learner.name}: distillation "
+                "compares distributions over the same tokens; write a teacher of the same family"
+            )
+    return _frozen(learner, name)
+
+
+def _frozen(learner: Any, name: str) -> Any:
+    if name not in learner.frozen:
+        dtype = getattr(torch, learner.config.dtype)
+        model = AutoModelForCausalLM.from_pretrained(model_folder(name), dtype=dtype)
+        learner.frozen[name] = model.eval().requires_grad_(False).to(learner.device)
+    return learner.frozen[name]
 
 
 def device(gpus: float) -> str:
@@ -52,13 +86,31 @@ def device(gpus: float) -> str:
     return "cuda" if gpus > 0 else "cpu"
 
 
-def with_adapters(model: Any, **settings: Any) -> Any:
+def with_adapters(model: Any, settings: Any, role: str = DEFAULT) -> Any:
     """The model with LoRA adapters that do nothing yet. Raises `ValueError` on unknown targets."""
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
     with torch.random.fork_rng():
         torch.manual_seed(ADAPTER_SEED)
-        return get_peft_model(model, LoraConfig(**settings))
+        return get_peft_model(model, settings, adapter_name=role)
+
+
+def activate(model: Any, role: str) -> None:
+    """Of several roles' adapters on one base, those of this role work and are trained."""
+    if has_adapters(model) and model.active_adapter != role:
+        model.set_adapter(role)
+
+
+def _lora(config: Any) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=config.lora.rank,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        target_modules=list(config.lora.targets),
+        task_type="CAUSAL_LM",
+    )
 
 
 def has_adapters(model: Any) -> bool:
@@ -70,11 +122,11 @@ def causal(model: Any) -> Any:
     return model.get_base_model() if has_adapters(model) else model
 
 
-def weights(model: Any, dtype: torch.dtype) -> bytes:
+def weights(model: Any, dtype: torch.dtype, role: str = DEFAULT) -> bytes:
     """What a policy takes over, in safetensors format: the adapters alone, or else every weight in
     the dtype given, without tied copies."""
     if has_adapters(model):
-        return adapters.pack(_adapter_state(model), _adapter_settings(model))
+        return adapters.pack(_adapter_state(model, role), _adapter_settings(model, role))
     state = model.state_dict()
     tied = set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
     return safetensors.torch.save(
@@ -103,11 +155,11 @@ def take_over(model: Any, received: bytes) -> Any:
 
 
 def _take_over_adapters(model: Any, state: dict[str, Any], settings: dict[str, Any]) -> Any:
-    from peft import set_peft_model_state_dict
+    from peft import LoraConfig, set_peft_model_state_dict
 
     if not has_adapters(model):
         kept = ("r", "lora_alpha", "target_modules", "task_type")
-        model = with_adapters(model, **{key: settings[key] for key in kept})
+        model = with_adapters(model, LoraConfig(**{key: settings[key] for key in kept}))
         model.eval().requires_grad_(False)
     expected = _adapter_state(model).keys()
     if state.keys() != expected:
@@ -116,15 +168,15 @@ def _take_over_adapters(model: Any, state: dict[str, Any], settings: dict[str, A
     return model
 
 
-def _adapter_state(model: Any) -> dict[str, torch.Tensor]:
+def _adapter_state(model: Any, role: str = DEFAULT) -> dict[str, torch.Tensor]:
     from peft import get_peft_model_state_dict
 
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state = get_peft_model_state_dict(model, adapter_name=role, save_embedding_layers=False)
     return {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}
 
 
-def _adapter_settings(model: Any) -> dict[str, Any]:
-    settings = model.peft_config["default"].to_dict()
+def _adapter_settings(model: Any, role: str) -> dict[str, Any]:
+    settings = model.peft_config[role].to_dict()
     settings["target_modules"] = sorted(settings["target_modules"])
     return {key: value for key, value in settings.items() if _plain(value)}
 
@@ -138,13 +190,25 @@ def _plain(value: Any) -> bool:
 # -- checkpoints ----------------------------------------------------------------------------------
 
 
-def restore(model: Any, folder: Path) -> None:
-    """Takes over the weights that `save_pretrained` wrote, bit for bit."""
+def save(model: Any, folder: Path, state: dict[str, Any], role: str = DEFAULT) -> None:
+    """Writes what `from_pretrained` loads: every weight, or the role's adapters alone."""
+    if not has_adapters(model):
+        model.save_pretrained(folder, state_dict=state)
+        return
+    model.save_pretrained(folder, state_dict=state, selected_adapters=[role])
+    if role != DEFAULT:  # PEFT gives those a folder of their own
+        for file in (folder / role).iterdir():
+            file.rename(folder / file.name)
+        (folder / role).rmdir()
+
+
+def restore(model: Any, folder: Path, role: str = DEFAULT) -> None:
+    """Takes over the weights that `save` wrote, bit for bit."""
     if has_adapters(model):
         from peft import set_peft_model_state_dict
 
         state = safetensors.torch.load_file(folder / "adapter_model.safetensors")
-        set_peft_model_state_dict(model, state)
+        set_peft_model_state_dict(model, state, adapter_name=role)
         return
     state = safetensors.torch.load_file(folder / "model.safetensors")
     model.load_state_dict(state, strict=not model.config.tie_word_embeddings)

@@ -48,6 +48,7 @@ class Call:
         async with self.policy.client(self.key) as self.client:
             count = min(self.config.concurrency, len(self.requests))
             workers = [asyncio.create_task(self._work(queue)) for _ in range(count)]
+            workers.append(asyncio.create_task(_pulse(workers.copy())))
             try:
                 await asyncio.gather(*workers)
             finally:
@@ -213,6 +214,16 @@ class Call:
             f"last with: {last.detail}. Check that it runs, and {self.policy.block}.url, then coevo "
             "resume; what it has answered is kept"
         )
+
+
+async def _pulse(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wakes the event loop now and then, until the tasks are done.
+
+    Python handles a signal between bytecodes. One that comes just before the loop waits for its
+    sockets would otherwise be handled only when one of them has something to say.
+    """
+    while not all(task.done() for task in tasks):
+        await asyncio.wait(tasks, timeout=0.5)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
+from agents import precision
 from agents.learners import models
 from agents.model_files import model_folder
 from agents.policies.base import Prompt, Sampling
@@ -58,7 +59,8 @@ class HFPolicy:
         folder = model_folder(model)
         self.device = models.device(gpus)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+        numbers = getattr(torch, precision.chosen(dtype, self.device))
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=numbers)
         self.model.eval().requires_grad_(False).to(self.device)
         self.chat, self.batch_size, self.version = chat, batch_size, 0
         self.end = self.tokenizer.eos_token_id

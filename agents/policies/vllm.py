@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from agents import precision
 from agents.adapters import adapter_config
 from agents.model_files import model_folder
 from agents.policies.base import Prompt, Sampling
@@ -59,7 +60,7 @@ class VLLMPolicy:
             )
         self.engine = vllm.LLM(
             model=str(folder),
-            dtype=dtype,
+            dtype=precision.chosen(dtype, "cpu" if self.on_cpu else "cuda"),
             seed=0,
             max_model_len=config.max_model_len,
             max_num_seqs=batch_size,

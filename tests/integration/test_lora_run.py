@@ -44,6 +44,16 @@ def test_adapters_learn_are_kept_and_exported(tmp_path: Path) -> None:
     assert any("q_proj" in name for name in changed)
 
 
+def test_one_base_for_both_learners_changes_nothing(tmp_path: Path) -> None:
+    apart, _ = run(tmp_path, *LORA, "name=apart")
+    together, folder = run(tmp_path, *LORA, "agents.share_base=true", "name=together")
+    assert together["digest"] == apart["digest"]
+    run(tmp_path, *LORA, "agents.share_base=true", "name=halves", "rounds=1")
+    assert resume(tmp_path / "halves", ["rounds=2"])["digest"] == apart["digest"]
+    export(open_run(str(folder)), "model", tmp_path / "model", "generator")
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
 def test_a_teacher_that_errs(tmp_path: Path) -> None:
     """Half of its verdicts are turned round; evaluation is as if it never erred."""
     clean, folder = run(tmp_path, "name=clean", "rounds=1")

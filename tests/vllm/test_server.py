@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agents import precision
 from agents.model_files import model_folder
 from tests.integration.small import read, run
 
@@ -57,7 +58,7 @@ class Server:
             *(str(Path(sys.executable).parent / "vllm"), "serve", str(model_folder("smollm2"))),
             *("--served-model-name", MODEL, "--port", str(self.port), "--host", "127.0.0.1"),
             *("--enforce-eager", "--max-model-len", "2048", "--kv-cache-memory-bytes", "500M"),
-            *("--api-key", KEY),
+            *("--api-key", KEY, "--dtype", precision.chosen("auto", "cpu")),
         ]
         environment = {
             **os.environ,

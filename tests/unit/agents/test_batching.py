@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from agents.learners.batching import Row, TokenGroup, collate, micro_batches
+from agents.learners.batching import Row, TokenGroup, collate, micro_batches, pack
 
 
 def group(
@@ -101,3 +101,35 @@ def test_a_group_over_the_budget_goes_alone() -> None:
 
 def test_no_groups_give_no_micro_batch() -> None:
     assert list(micro_batches([], token_budget=16, pad_id=0)) == []
+
+
+def test_packed_line_by_hand() -> None:
+    """Prompts (10, 11) and (20); completions (50, 51), (50) and (60, 61, 62). The last tokens are not read:
+
+    line    10 11 50 | 20 60 61
+    place    0  1  2    3  4  5
+    rows    [0 1 2] [0 1 .] [3 4 5], of 3 positions each
+    """
+    packed = pack([group(2, 2, 1), group(1, 3, first=20)])
+    assert packed.token_ids.tolist() == [[10, 11, 50, 20, 60, 61]]
+    assert packed.positions.tolist() == [[0, 1, 2, 0, 1, 2]]
+    assert packed.rows == 3
+    rows = packed.to_rows.view(3, 3).tolist()
+    assert rows[0] == [0, 1, 2]
+    assert rows[1][:2] == [0, 1]
+    assert rows[2] == [3, 4, 5]
+    assert packed.from_rows.tolist() == [0, 1, 2, 6, 7, 8]
+    assert [(line.tolist(), row.tolist()) for line, row in packed.repeats] == [([0, 1], [3, 4])]
+    assert packed.before.tolist() == [1, 2, 1, 3, 4, 5]
+
+
+def test_packed_lines_hold_each_token_once() -> None:
+    groups = [group(2, 1, 5, 3, first=100), group(4, 3, first=200), group(1, 2, 2, first=300)]
+    packed = pack(groups)
+    total = sum(len(one.prompt_ids) + sum(len(r.token_ids) - 1 for r in one.rows) for one in groups)
+    assert packed.token_ids.shape == packed.positions.shape == (1, total)
+    places = packed.from_rows.tolist() + [i for _, rows in packed.repeats for i in rows.tolist()]
+    assert len(set(places)) == len(places)  # of the rows: none stands for two tokens
+    assert packed.to_rows[packed.from_rows].tolist() == list(range(total))
+    assert [len(set(line.tolist())) == len(line) for line, _ in packed.repeats] == [True, True]
+    assert len(packed.before) == sum(len(r.token_ids) for one in groups for r in one.rows)

@@ -65,6 +65,8 @@ def test_every_shipped_file_composes(choice: str) -> None:
     group, name = choice.split("=")
     bare = choice in ("policy=rules", "policy=endpoint")
     untrained = ["learner@agents.solver.learner=none"] if bare else []
+    if choice == "learner=distill":
+        untrained = ["agents.solver.learner.teacher=tiny"]
     if choice == "policy=endpoint":
         untrained.append("agents.solver.policy.endpoint.url=http://localhost/v1")
     config = compose.compose([f"{PLACE.get(group, group)}={name}", *untrained])
@@ -313,3 +315,36 @@ def test_a_sweep_gives_a_list_of_jobs() -> None:
         ["seed=1", "rounds=3"],
     ]
     assert len(compose.expand(["seed=range(0,3)", "experiment=default,static"])) == 6
+
+
+# -- learners -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["learner@agents.solver.learner=distill"], "agents.solver.learner.teacher is empty"),
+        (["agents.solver.learner.schedule=cosine"], "needs agents.solver.learner.schedule_rounds"),
+        (["agents.solver.learner.beta_final=0.5"], "needs agents.solver.learner.schedule_rounds"),
+        (
+            ["learner@agents.solver.learner=grpo", "loop.negatives=both"],
+            "objective grpo does not learn from; write loop.negatives=current",
+        ),
+        (["agents.share_base=true"], "write agents.solver.learner.lora.rank=16"),
+        (
+            [
+                "agents.share_base=true",
+                "agents.solver.learner.lora.rank=4",
+                "agents.generator.learner.lora.rank=4",
+                "agents.generator.model=smollm2",
+            ],
+            "are not one base",
+        ),
+        (
+            ["learner@agents.solver.learner=dapo", "agents.solver.sampling.top_p=0.9"],
+            "needs top_p=1",
+        ),
+    ],
+)
+def test_what_learners_ask_for_is_said(overrides: list[str], expected: str) -> None:
+    assert expected in refusal(*overrides)

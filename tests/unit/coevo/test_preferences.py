@@ -128,3 +128,40 @@ def test_a_failed_attempt_ends_with_its_first_error() -> None:
     error = Diagnosis(step=0, kind="calculation", end=4)
     group = make_group(PROBLEM, "S:7+5?", own, pairs("+-"), {own[1].id: error})
     assert group.ends == (None, 4)
+
+
+# -- negatives of earlier versions -----------------------------------------------------------------
+
+
+def older(pattern: str) -> list[Attempt]:
+    return [
+        dataclasses.replace(a, completion=dataclasses.replace(a.completion, policy_version=1))
+        for a in attempts(pattern)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("negatives", "expected"),
+    [
+        ("current", ["v3-1"]),
+        ("both", ["v3-1", "v1-0", "v1-2"]),
+        ("earlier", ["v1-0", "v1-2"]),
+    ],
+)
+def test_negatives_of_earlier_versions(negatives: str, expected: list[str]) -> None:
+    """One correct attempt; rejected are the failed ones of this version, of earlier ones, or of both."""
+    rng, config = np.random.default_rng(0), LoopConfig(negatives=negatives)
+    made = make_pairs(PROBLEM, attempts("+-"), config, rng, older("-+-"))
+    assert [pair.rejected_id.split("-", 1)[1] for pair in made] == expected
+    assert {pair.chosen_id for pair in made} == {f"{PROBLEM.id}-v3-0"}
+    group = make_group(PROBLEM, "prompt", attempts("+-"), made, {})
+    assert len(group.completions) == 2 + sum("v1" in name for name in expected)
+    assert group.rewards == (1.0,) + (0.0,) * (len(group.completions) - 1)
+    for (chosen, rejected), pair in zip(group.pairs, made, strict=True):
+        assert group.completions[chosen] == pair.chosen
+        assert group.completions[rejected] == pair.rejected
+
+
+def test_no_earlier_attempts_give_no_pairs() -> None:
+    config = LoopConfig(negatives="earlier")
+    assert make_pairs(PROBLEM, attempts("+-"), config, np.random.default_rng(0)) == []

@@ -1,0 +1,226 @@
+"""The same learner, with the losses and the training loop of TRL's trainers (backend `trl`).
+
+TRL does the forward pass, the loss, its gradient, the clipping and the optimizer's step. What it is fed
+stays ours: which groups teach, token ids, advantages, reference log-probabilities, the order of
+steps. So a run differs from one with backend `own` in nothing but who computes the step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from agents.learners import trl_trainers
+from agents.learners.batching import TokenGroup
+from agents.learners.diagnostics import Drift
+from agents.learners.learner import Learner, Metrics
+from agents.learners.objectives import Objective, resolved
+from agents.learners.trl_trainers import BY_REDUCTION, IMITATION, PAIRS, REWARDS, NotFiniteError
+from agents.records import Group
+
+SUPPORTED = (*PAIRS, *REWARDS, *IMITATION)
+
+# What TRL logs of a step, by our names; the definitions are TRL's.
+LOGGED = {
+    "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
+    "clip_ratio/region_mean": "clip_share",
+    "cispo_clip_ratio": "clip_share",
+    "kl": "ref_kl",
+    "entropy": "entropy",
+    "grad_norm": "grad_norm",
+}
+
+
+class TRLLearner(Learner):
+    """A `Learner` whose optimizer steps are those of TRL's trainers.
+
+    There is one trainer at a time, on the learner's own model and optimizer. Raises `ValueError` where
+    TRL cannot do what the configuration asks; the message says what to write instead.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        config: Any,
+        chat: bool = False,
+        temperature: float = 1.0,
+        longest: int = 1,
+    ):
+        check(resolved(config)[1], temperature)
+        super().__init__(model, config, chat, temperature, longest)
+        self.trainer: Any = None
+        self.built_for: Any = None  # the settings that the trainer was built with
+
+    def update(
+        self,
+        groups: Sequence[Group],
+        seed: int,
+        version: int,
+        objective: str | None = None,
+        epochs: int | None = None,
+    ) -> Metrics:
+        """As `Learner.update`. Raises `ValueError` before any weight is touched if TRL has no such
+        objective, or if it is to weigh completions to imitate."""
+        kind, settings = resolved(self.config, objective)
+        check(settings, self.forward.temperature)
+        if settings.objective in IMITATION:
+            _check_weights(groups, kind)
+        return super().update(groups, seed, version, objective, epochs)
+
+    def _step(
+        self,
+        groups: list[TokenGroup],
+        kind: Objective,
+        settings: Any,
+        fresh: tuple[str, ...] = (),
+        drift: Drift | None = None,
+    ) -> Counter[str]:
+        self._look(groups, fresh, drift)
+        if self.trainer is None or settings != self.built_for:
+            self.trainer = trl_trainers.build(self, settings)
+            self.built_for = settings
+        self.trainer.batches = self._feed(groups, settings)
+        self.trainer.args.gradient_accumulation_steps = len(self.trainer.batches)
+        self.trainer.loss_sum = 0.0
+        try:
+            self.trainer.train()
+        except NotFiniteError:
+            self.optimizer.zero_grad()
+            return Counter(skipped=1)
+        logged = self.trainer.state.log_history[0]
+        metrics = {ours: logged[theirs] for theirs, ours in LOGGED.items() if theirs in logged}
+        totals: Counter[str] = Counter()
+        totals.update({"loss": self.trainer.loss_sum, **metrics})
+        return totals
+
+    @torch.no_grad()
+    def _look(self, groups: list[TokenGroup], fresh: tuple[str, ...], drift: Drift | None) -> None:
+        """What `Learner` reads off its own forward pass, which TRL does not hand out."""
+        drawn = any(row.policy_version >= 0 for group in groups for row in group.rows)
+        if not fresh and not (drawn and drift):
+            return
+        self.model.eval()
+        for batch in self._batches(groups):
+            logprobs = self.forward.logprobs(self.model, batch)
+            for group, lines in zip(batch.groups, batch.split(logprobs), strict=True):
+                for name in fresh:
+                    setattr(group, name, lines)
+            if drift is not None:
+                drift.watch(batch, logprobs)
+        self.model.train()
+
+    def _feed(self, groups: list[TokenGroup], settings: Any) -> list[dict[str, Any]]:
+        """The micro-batches of a step. `share` turns TRL's mean over micro-batches of the mean within
+        each into one mean over the step."""
+        collate = self.trainer.data_collator
+        if settings.objective in IMITATION:  # TRL counts the tokens of all micro-batches itself
+            batches = self._batches(groups)
+            return [collate(trl_trainers.lessons(b)) | {"share": 1.0} for b in batches]
+        if settings.objective in PAIRS:
+            one_each = [pair for group in groups for pair in trl_trainers.each_pair(group)]
+            batches = self._batches(one_each)
+            feed = [collate(trl_trainers.pairs(batch)) for batch in batches]
+            sizes = [len(batch.groups) for batch in batches]
+        else:
+            batches = self._batches(groups)
+            tokens = sum(batch.loss_mask.sum() for batch in batches)
+            count = {"num_items_in_batch": torch.as_tensor(tokens)}
+            feed = [trl_trainers.rollouts(batch) | count for batch in batches]
+            sizes = [len(batch.rows) for batch in batches]
+            if self.trainer.loss_type in ("dapo", "cispo"):  # a sum, divided by the step's tokens
+                return [inputs | {"share": float(len(feed))} for inputs in feed]
+        scale = len(feed) / sum(sizes)
+        return [inputs | {"share": scale * n} for inputs, n in zip(feed, sizes, strict=True)]
+
+
+# -- what TRL cannot do ---------------------------------------------------------------------------
+
+
+def check(settings: Any, temperature: float) -> None:
+    """Raises `ValueError` for settings, their `default`s resolved, that TRL's trainers have not."""
+    objective = settings.objective
+    if objective not in SUPPORTED:
+        raise ValueError(
+            f"learner.backend=trl has no objective {objective}: write one of "
+            f"{', '.join(SUPPORTED)}, or learner.backend=own"
+        )
+    for wrong, found, instead in _misfits(settings, temperature):
+        if wrong:
+            raise ValueError(
+                f"learner.backend=trl, objective {objective}: {found}; write {instead}, or "
+                "learner.backend=own"
+            )
+
+
+def _misfits(settings: Any, temperature: float) -> Iterator[tuple[bool, str, str]]:
+    """(whether it is so, what TRL lacks, what to write instead)."""
+    yield settings.clip == 0, "TRL reads clip=0 as no clipping at all", "a learner.clip above 0"
+    yield settings.gpus > 1, "the layers cannot be spread over several GPUs", "learner.gpus=1"
+    yield settings.ranks > 1, "a trainer runs in one process", "learner.ranks=1"
+    if settings.objective in REWARDS:
+        yield from _misfits_of_rewards(settings)
+        return
+    yield (
+        (temperature or 1.0) != 1,
+        f"TRL reads log-probabilities at temperature 1, and the sampling has {temperature:g}",
+        "sampling.temperature=1",
+    )
+    if settings.objective in IMITATION:
+        yield (
+            settings.reduction != "token",
+            f"SFTTrainer takes the mean over all tokens, not reduction {settings.reduction}",
+            "learner.reduction=token",
+        )
+        return
+    yield settings.nll_weight > 0, "DPOTrainer has no NLL a sequence", "learner.nll_weight=0"
+    yield (
+        settings.length_normalised and settings.objective not in ("dpo", "ipo"),
+        "DPOTrainer normalises lengths for dpo alone",
+        "learner.length_normalised=false",
+    )
+
+
+def _misfits_of_rewards(settings: Any) -> Iterator[tuple[bool, str, str]]:
+    fixed = {"gspo": ("mean",), "cispo": ("token",)}.get(settings.objective, tuple(BY_REDUCTION))
+    yield (
+        settings.reduction not in fixed,
+        f"GRPOTrainer has no reduction {settings.reduction} for it",
+        f"learner.reduction={' or '.join(fixed)}",
+    )
+    yield (
+        settings.correction != "none",
+        "GRPOTrainer corrects for the engine's log-probabilities with a vLLM of its own alone",
+        "learner.correction=none",
+    )
+    yield (
+        settings.kl_weight > 0 and settings.kl_estimator != "k3",
+        f"GRPOTrainer has no estimator {settings.kl_estimator}",
+        "learner.kl_estimator=k3",
+    )
+    yield (
+        settings.objective == "cispo" and settings.clip_low != 1,
+        f"GRPOTrainer's CISPO has no lower bound, and clip_low is {settings.clip_low:g}",
+        "learner.clip_low=1",
+    )
+
+
+def _check_weights(groups: Sequence[Group], kind: Objective) -> None:
+    """Raises `ValueError` where completions that are learnt weigh anything but 1."""
+    only_right = kind.learns_from == "positives"
+    weights = {
+        reward
+        for group in groups
+        if any(group.rewards)
+        for reward in group.rewards
+        if reward > 0 or not only_right
+    }
+    if weights - {1.0}:
+        raise ValueError(
+            f"learner.backend=trl: SFTTrainer weighs completions alike, and there are weights from "
+            f"{min(weights):g} to {max(weights):g}; write utility.name=constant, or "
+            "learner.backend=own"
+        )
