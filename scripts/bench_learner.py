@@ -3,10 +3,11 @@
     OMP_WAIT_POLICY=PASSIVE .venv/bin/python scripts/bench_learner.py --model smollm2 --objective dpo
     OMP_WAIT_POLICY=PASSIVE .venv/bin/python scripts/bench_learner.py --model tiny --objective grpo
 
-Work of a round: `--pairs` prompts with a chosen and a rejected completion of ragged lengths (grpo:
-half as many prompts with four completions; sft: the chosen alone), `--step` prompts an optimizer
-step, AdamW at 1e-6. Both sides read the same token ids, which is checked. Tokens are counted as TRL
-counts them, a prompt once for each of its completions, for both sides.
+Work of a round: `--pairs` prompts with a chosen and a rejected completion of ragged lengths; with
+`--right 4` four right and four wrong ones, in all 16 pairs, as a round of the loop has them (grpo:
+half as many prompts with four completions; sft: the chosen alone). `--step` prompts an optimizer step,
+AdamW at 1e-6. Both sides read the same token ids, which is checked. Tokens are counted as TRL reads
+them, a prompt once for each completion and a completion once for each pair, for both sides.
 
 TRL is given what it runs fastest with: the data sorted by length and read in that order (less padding than
 its own length grouping), `--micro` sequences a micro-batch, fused AdamW, an explicit reference model, no
@@ -64,7 +65,7 @@ def work(tokenizer: Any, arguments: argparse.Namespace) -> list[Item]:
     """Prompts and completions of log-normal lengths, sorted by length."""
     random = np.random.default_rng(0)
     tiny = arguments.model == "tiny"
-    k = {"dpo": 2, "sft": 1, "grpo": K}[arguments.objective]
+    k = {"dpo": 2 * arguments.right, "sft": 1, "grpo": K}[arguments.objective]
     count = arguments.pairs // 2 if arguments.objective == "grpo" else arguments.pairs
 
     def text(median: float, most: int) -> str:
@@ -88,6 +89,12 @@ def work(tokenizer: Any, arguments: argparse.Namespace) -> list[Item]:
 # -- ours -----------------------------------------------------------------------------------------
 
 
+def pairs_of(item: Item) -> list[tuple[int, int]]:
+    """Each of the right completions with each of the wrong ones: what Socratic-Zero's rounds have."""
+    half = len(item.ids) // 2
+    return [(right, half + wrong) for right in range(half) for wrong in range(half)]
+
+
 def our_round(learner: Learner, items: list[Item]) -> Callable[[], None]:
     """A round of our learner."""
     k = len(items[0].ids)
@@ -106,7 +113,7 @@ def our_round(learner: Learner, items: list[Item]) -> Callable[[], None]:
                 for ids in item.ids
             ),
             rewards=tuple(float(i < max(1, k // 2)) for i in range(k)),
-            pairs=((0, 1),) if objective == "dpo" else (),
+            pairs=tuple(pairs_of(item)) if objective == "dpo" else (),
         )
         for index, item in enumerate(items)
     ]
@@ -131,7 +138,7 @@ def trl_trainer(
     objective = arguments.objective
     k = len(items[0].ids)
     sequences = arguments.micro // (2 if objective == "dpo" else 1)  # a pair is two
-    step = arguments.step * (K if objective == "grpo" else 1)
+    step = arguments.step * {"grpo": K, "dpo": arguments.right**2, "sft": 1}[objective]
     common: dict[str, Any] = dict(
         output_dir=os.path.join(tempfile.gettempdir(), "bench_learner"),
         per_device_train_batch_size=min(sequences, step),
@@ -186,8 +193,9 @@ def trl_trainer(
             processing_class=tokenizer,
         )
     rows = [
-        {"prompt": item.prompt, "chosen": item.texts[0], "rejected": item.texts[1]}
+        {"prompt": item.prompt, "chosen": item.texts[right], "rejected": item.texts[wrong]}
         for item in items
+        for right, wrong in pairs_of(item)
     ]
     return DPOTrainer(
         model=model,
@@ -202,12 +210,15 @@ def check_same_tokens(trainer: Any, items: list[Item], objective: str) -> None:
     """TRL tokenizes text itself (but for grpo): its ids must be those that ours reads."""
     if objective == "grpo":
         return
-    for row, item in zip(trainer.train_dataset, items, strict=True):
-        if objective == "dpo":
-            assert tuple(row["prompt_ids"]) == item.prompt_ids, (row, item)
-            assert (tuple(row["chosen_ids"]), tuple(row["rejected_ids"])) == item.ids, (row, item)
-        else:
+    if objective == "sft":
+        for row, item in zip(trainer.train_dataset, items, strict=True):
             assert tuple(row["input_ids"]) == item.prompt_ids + item.ids[0], (row, item)
+        return
+    expected = [(item, pair) for item in items for pair in pairs_of(item)]
+    for row, (item, pair) in zip(trainer.train_dataset, expected, strict=True):
+        assert tuple(row["prompt_ids"]) == item.prompt_ids, (row, item)
+        read = (tuple(row["chosen_ids"]), tuple(row["rejected_ids"]))
+        assert read == tuple(item.ids[i] for i in pair), (row, item)
 
 
 # -- measuring ------------------------------------------------------------------------------------
@@ -240,7 +251,8 @@ def main() -> None:
     parser.add_argument("--model", choices=["tiny", "smollm2"], default="smollm2")
     parser.add_argument("--objective", choices=["dpo", "grpo", "sft"], default="dpo")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--pairs", type=int, default=64, help="prompts")
+    parser.add_argument("--right", type=int, default=1, help="dpo: right and wrong ones a prompt")
     parser.add_argument("--step", type=int, default=16, help="prompts in an optimizer step")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--micro", type=int, default=16, help="sequences a micro-batch, TRL's")
@@ -302,7 +314,10 @@ def report(
     arguments: argparse.Namespace,
 ) -> None:
     """Prints the Markdown table."""
-    tokens = sum(len(item.prompt_ids) + len(ids) for item in items for ids in item.ids)
+    read = {
+        "dpo": [(item, item.ids[i]) for item in items for pair in pairs_of(item) for i in pair],
+    }.get(arguments.objective, [(item, ids) for item in items for ids in item.ids])
+    tokens = sum(len(item.prompt_ids) + len(ids) for item, ids in read)
     rate = matmul_rate("cpu", getattr(torch, arguments.dtype))
     needed = operations(learner, items, arguments.objective)
     pairs = list(zip(seconds["ours"], seconds["TRL"], strict=True))

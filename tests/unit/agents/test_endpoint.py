@@ -553,6 +553,7 @@ def test_the_ledger_by_hand(tmp_path: Path) -> None:
 # -- several processes ----------------------------------------------------------------------------
 
 WORKER = """
+    import signal
     import sys
     from pathlib import Path
     from tests.unit.agents.test_endpoint import SAMPLING, make, prompts
@@ -560,6 +561,7 @@ WORKER = """
 
     folder, url, settings, first, count = sys.argv[1:]
     policy = make(Path(folder), url, **eval(settings))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest is in the background
     print("ready", flush=True)
     sys.stdin.readline()
     try:
