@@ -41,8 +41,8 @@ GUARDS: dict[str, Sequence[str]] = {
     "schedule.py": ("test_schedule",),
     "diagnostics.py": ("test_drift",),
     "batching.py": ("test_batching", "test_learner"),
-    "forward.py": ("test_learner",),
-    "learner.py": ("test_learner",),
+    "forward.py": ("test_forward", "test_learner", "test_learner_options"),
+    "learner.py": ("test_learner", "test_learner_options"),
 }
 
 # By file: what stands there, what takes its place, and what that means.
