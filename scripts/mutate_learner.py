@@ -33,7 +33,7 @@ LEFT_OUT = (".git", ".venv*", "runs", "wandb", "outputs", "__pycache__", ".*_cac
 OBJECTIVES = ("test_preference", "test_policy_gradient", "test_supervised", "test_objectives")
 GUARDS: dict[str, Sequence[str]] = {
     "inputs.py": OBJECTIVES,
-    "preference.py": ("test_preference", "test_objectives"),
+    "preference.py": ("test_preference", "test_contrastive", "test_objectives"),
     "policy_gradient.py": ("test_policy_gradient", "test_correction", "test_objectives"),
     "supervised.py": ("test_supervised", "test_objectives"),
     "advantages.py": ("test_advantages",),
@@ -72,11 +72,9 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("-chosen + settings.rejected_weight * rejected", "-chosen + rejected", "redi ignores α"),
         ("ratios - inputs.baseline", "ratios", "kto without its baseline"),
         ("inputs.weights > 0", "inputs.weights >= 0", "kto: a label of 0 is desirable"),
-        (
-            "settings.desirable_weight, settings.undesirable_weight",
-            "settings.undesirable_weight, settings.desirable_weight",
-            "kto: weights swapped",
-        ),
+        ("masked_fill(desirable,", "masked_fill(~desirable,", "kto: weights swapped"),
+        (".sum() / inputs.counts.chosen", ".sum() / inputs.counts.pairs", "contrastive: by pairs"),
+        ("gaps = -settings.beta", "gaps = settings.beta", "contrastive: sign"),
         (" - totals(inputs.ref_logprobs, inputs)", "", "log ratios without the reference"),
         ("ratios / inputs.lengths if length_normalised", "ratios if length_normalised", "not a token"),
         ("settings.nll_weight * chosen", "settings.nll_weight * rejected", "nll on the rejected"),
