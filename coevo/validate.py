@@ -111,6 +111,11 @@ def _validate_learner(where: str, block: RoleConfig) -> None:
             f"{where}.learner.backend=trl has no objective {learner.objective}: write one of "
             f"{', '.join(TRL_OBJECTIVES)}, or {where}.learner.backend=own"
         )
+    if learner.backend == "trl" and learner.objective in PAIRED and learner.nll_weight:
+        raise ConfigError(  # before a folder is made; what else TRL has not, its learner says
+            f"{where}.learner.nll_weight={learner.nll_weight:g}: TRL's DPOTrainer has no such term; "
+            f"write {where}.learner.nll_weight=0, or {where}.learner.backend=own"
+        )
     if learner.objective == "distill" and not learner.teacher:
         raise ConfigError(
             f"{where}.learner.teacher is empty; objective distill needs a model to learn from"

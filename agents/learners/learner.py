@@ -159,7 +159,7 @@ class Learner:
         training = model.training
         model.eval()
         for batch in self._batches(groups):
-            _keep(batch, self.forward.logprobs(model, batch), names)
+            keep(batch, self.forward.logprobs(model, batch), names)
         self.world.exchange(groups, names)
         model.train(training)
 
@@ -187,7 +187,7 @@ class Learner:
                 (0 * logprobs.sum()).backward()
                 continue
             if fresh:
-                _keep(batch, logprobs, fresh)
+                keep(batch, logprobs, fresh)
             if drift is not None:
                 drift.watch(batch, logprobs)
             inputs = self._inputs(batch, logprobs, divergences, counts, baseline)
@@ -321,7 +321,7 @@ def _plan(groups: list[TokenGroup], settings: Any, seed: int) -> Iterator[list[T
             yield [groups[i] for i in order[start : start + settings.groups_per_step]]
 
 
-def _keep(batch: MicroBatch, logprobs: torch.Tensor, names: tuple[str, ...]) -> None:
+def keep(batch: MicroBatch, logprobs: torch.Tensor, names: tuple[str, ...]) -> None:
     """Notes down (b, t) log-probabilities on the batch's groups."""
     for group, lines in zip(batch.groups, batch.split(logprobs), strict=True):
         for name in names:

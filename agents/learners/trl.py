@@ -16,7 +16,7 @@ import torch
 from agents.learners import trl_trainers
 from agents.learners.batching import TokenGroup
 from agents.learners.diagnostics import Drift
-from agents.learners.learner import Learner, Metrics
+from agents.learners.learner import Learner, Metrics, keep
 from agents.learners.objectives import Objective, resolved
 from agents.learners.trl_trainers import BY_REDUCTION, IMITATION, PAIRS, REWARDS, NotFiniteError
 from agents.records import Group
@@ -106,9 +106,7 @@ class TRLLearner(Learner):
         self.model.eval()
         for batch in self._batches(groups):
             logprobs = self.forward.logprobs(self.model, batch)
-            for group, lines in zip(batch.groups, batch.split(logprobs), strict=True):
-                for name in fresh:
-                    setattr(group, name, lines)
+            keep(batch, logprobs, fresh)
             if drift is not None:
                 drift.watch(batch, logprobs)
         self.model.train()

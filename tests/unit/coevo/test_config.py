@@ -324,6 +324,7 @@ def test_a_sweep_gives_a_list_of_jobs() -> None:
     ("overrides", "expected"),
     [
         (["learner@agents.solver.learner=distill"], "agents.solver.learner.teacher is empty"),
+        (["agents.solver.learner.backend=trl"], "write agents.solver.learner.nll_weight=0"),
         (["agents.solver.learner.schedule=cosine"], "needs agents.solver.learner.schedule_rounds"),
         (["agents.solver.learner.beta_final=0.5"], "needs agents.solver.learner.schedule_rounds"),
         (
