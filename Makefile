@@ -46,7 +46,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(PYTEST_ARGS)
 
 wheel-check: setup
 	PYTHON=$(abspath $(BIN)/python) scripts/check_wheel.sh

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+from agents.learners import trl_limits
 from coevo.config import (
     POLICY_GRADIENT,
     PREFERENCE,
@@ -76,6 +78,7 @@ def _validate_relations(config: Config) -> None:
                 f"agents.{role}.model is empty; write tiny, smollm2 or a model folder"
             )
         _validate_ranks(f"agents.{role}", block, config.runtime.kind)
+        _validate_backend(f"agents.{role}", block, config)
     _validate_teacher(config.agents.teacher)
     if config.agents.share_base:
         _validate_sharing(config)
@@ -92,29 +95,12 @@ def _validate_relations(config: Config) -> None:
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
 
 
-TRL_OBJECTIVES = (  # those of agents/learners/trl.py, which this does not import: it is slow to load
-    "dpo", "robust", "ipo", "hinge", "apo_zero", "grpo", "dr_grpo", "dapo", "gspo", "cispo",
-    "reinforce_pp", "sft", "rft",
-)  # fmt: skip
-
-
 def _validate_learner(where: str, block: RoleConfig) -> None:
     learner = block.learner
     if learner.objective in POLICY_GRADIENT and block.sampling.top_p < 1:
         raise ConfigError(
             f"{where}.sampling.top_p={block.sampling.top_p}: learner {learner.objective} compares "
             "probabilities with those of the sampling, and needs top_p=1"
-        )
-    trained = learner.objective != "none"
-    if learner.backend == "trl" and trained and learner.objective not in TRL_OBJECTIVES:
-        raise ConfigError(
-            f"{where}.learner.backend=trl has no objective {learner.objective}: write one of "
-            f"{', '.join(TRL_OBJECTIVES)}, or {where}.learner.backend=own"
-        )
-    if learner.backend == "trl" and learner.objective in PAIRED and learner.nll_weight:
-        raise ConfigError(  # before a folder is made; what else TRL has not, its learner says
-            f"{where}.learner.nll_weight={learner.nll_weight:g}: TRL's DPOTrainer has no such term; "
-            f"write {where}.learner.nll_weight=0, or {where}.learner.backend=own"
         )
     if learner.objective == "distill" and not learner.teacher:
         raise ConfigError(
@@ -127,6 +113,26 @@ def _validate_learner(where: str, block: RoleConfig) -> None:
                     f"{where}.learner.{name}={getattr(learner, name)} needs "
                     f"{where}.learner.schedule_rounds, the rounds until its end"
                 )
+
+
+def _validate_backend(where: str, block: RoleConfig, config: Config) -> None:
+    """What the trainers of backend `trl` can do of all that this run asks of them."""
+    learner = block.learner
+    if learner.backend != "trl" or learner.objective == "none":
+        return
+    asked = [learner]
+    if where == "agents.solver" and config.loop.initial_sft:
+        asked.append(replace(learner, objective="sft"))
+    for settings in asked:
+        if found := trl_limits.refusal(settings, block.sampling.temperature, f"{where}."):
+            raise ConfigError(found)
+    alike = config.utility.name == "constant"
+    if where == "agents.generator" and learner.objective == "sft" and not alike:
+        raise ConfigError(
+            f"{where}.learner.backend=trl: SFTTrainer weighs completions alike, and "
+            f"utility.name={config.utility.name} does not; write utility.name=constant, or "
+            f"{where}.learner.backend=own"
+        )
 
 
 def _validate_sharing(config: Config) -> None:

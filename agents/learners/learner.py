@@ -128,10 +128,9 @@ class Learner:
         if referenced and settings.reference == "round":
             wanted.append("ref_logprobs")
         elif referenced:
-            with models.before_training(self) as base:
-                self._note(base, groups, ("ref_logprobs",))
-        if kind.learns_from == "labels":
-            self._mismatch(groups, settings)
+            self._refer(groups, settings)
+        if kind.learns_from == "labels" and len(groups) > 1:
+            self._refer(_mismatched(groups), settings)
         now = wanted and not self.config.lora.dropout and plan
         if wanted:
             first = {id(group) for group in plan[0]} if now else set()
@@ -139,19 +138,13 @@ class Learner:
             self._note(self.model, later, tuple(wanted))
         return tuple(wanted) if now else ()
 
-    def _mismatch(self, groups: list[TokenGroup], settings: Any) -> None:
-        """Puts the completions of the problem before it on each prompt, for KTO's baseline."""
-        if len(groups) < 2:
-            return
-        others = []
-        for group, before in zip(groups, [groups[-1], *groups[:-1]], strict=True):
-            group.mismatched = TokenGroup(prompt_ids=group.prompt_ids, rows=before.rows, pairs=[])
-            others.append(group.mismatched)
+    def _refer(self, groups: list[TokenGroup], settings: Any) -> None:
+        """Notes down log-probabilities under the reference: the weights now, or before all training."""
         if settings.reference == "round":
-            self._note(self.model, others, ("ref_logprobs",))
+            self._note(self.model, groups, ("ref_logprobs",))
         else:
             with models.before_training(self) as base:
-                self._note(base, others, ("ref_logprobs",))
+                self._note(base, groups, ("ref_logprobs",))
 
     @torch.no_grad()
     def _note(self, model: Any, groups: Sequence[TokenGroup], names: tuple[str, ...]) -> None:
@@ -319,6 +312,13 @@ def _plan(groups: list[TokenGroup], settings: Any, seed: int) -> Iterator[list[T
         order = np.random.default_rng([seed, epoch]).permutation(len(groups))
         for start in range(0, len(order), settings.groups_per_step):
             yield [groups[i] for i in order[start : start + settings.groups_per_step]]
+
+
+def _mismatched(groups: list[TokenGroup]) -> list[TokenGroup]:
+    """Puts the completions of the group before it on each prompt, for KTO's baseline."""
+    for group, before in zip(groups, [groups[-1], *groups[:-1]], strict=True):
+        group.mismatched = TokenGroup(prompt_ids=group.prompt_ids, rows=before.rows, pairs=[])
+    return [group.mismatched for group in groups if group.mismatched is not None]
 
 
 def keep(batch: MicroBatch, logprobs: torch.Tensor, names: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ steps. So a run differs from one with backend `own` in nothing but who computes 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,10 +18,9 @@ from agents.learners.batching import TokenGroup
 from agents.learners.diagnostics import Drift
 from agents.learners.learner import Learner, Metrics, keep
 from agents.learners.objectives import Objective, resolved
-from agents.learners.trl_trainers import BY_REDUCTION, IMITATION, PAIRS, REWARDS, NotFiniteError
+from agents.learners.trl_limits import IMITATION, PAIRS, refusal
+from agents.learners.trl_trainers import NotFiniteError
 from agents.records import Group
-
-SUPPORTED = (*PAIRS, *REWARDS, *IMITATION)
 
 # What TRL logs of a step, by our names; the definitions are TRL's.
 LOGGED = {
@@ -50,7 +49,7 @@ class TRLLearner(Learner):
         temperature: float = 1.0,
         longest: int = 1,
     ):
-        check(resolved(config)[1], temperature)
+        _check(resolved(config)[1], temperature)
         super().__init__(model, config, chat, temperature, longest)
         self.trainer: Any = None
         self.built_for: Any = None  # the settings that the trainer was built with
@@ -66,7 +65,7 @@ class TRLLearner(Learner):
         """As `Learner.update`. Raises `ValueError` before any weight is touched if TRL has no such
         objective, or if it is to weigh completions to imitate."""
         kind, settings = resolved(self.config, objective)
-        check(settings, self.forward.temperature)
+        _check(settings, self.forward.temperature)
         if settings.objective in IMITATION:
             _check_weights(groups, kind)
         return super().update(groups, seed, version, objective, epochs)
@@ -138,72 +137,9 @@ class TRLLearner(Learner):
 # -- what TRL cannot do ---------------------------------------------------------------------------
 
 
-def check(settings: Any, temperature: float) -> None:
-    """Raises `ValueError` for settings, their `default`s resolved, that TRL's trainers have not."""
-    objective = settings.objective
-    if objective not in SUPPORTED:
-        raise ValueError(
-            f"learner.backend=trl has no objective {objective}: write one of "
-            f"{', '.join(SUPPORTED)}, or learner.backend=own"
-        )
-    for wrong, found, instead in _misfits(settings, temperature):
-        if wrong:
-            raise ValueError(
-                f"learner.backend=trl, objective {objective}: {found}; write {instead}, or "
-                "learner.backend=own"
-            )
-
-
-def _misfits(settings: Any, temperature: float) -> Iterator[tuple[bool, str, str]]:
-    """(whether it is so, what TRL lacks, what to write instead)."""
-    yield settings.clip == 0, "TRL reads clip=0 as no clipping at all", "a learner.clip above 0"
-    yield settings.gpus > 1, "the layers cannot be spread over several GPUs", "learner.gpus=1"
-    yield settings.ranks > 1, "a trainer runs in one process", "learner.ranks=1"
-    if settings.objective in REWARDS:
-        yield from _misfits_of_rewards(settings)
-        return
-    yield (
-        (temperature or 1.0) != 1,
-        f"TRL reads log-probabilities at temperature 1, and the sampling has {temperature:g}",
-        "sampling.temperature=1",
-    )
-    if settings.objective in IMITATION:
-        yield (
-            settings.reduction != "token",
-            f"SFTTrainer takes the mean over all tokens, not reduction {settings.reduction}",
-            "learner.reduction=token",
-        )
-        return
-    yield settings.nll_weight > 0, "DPOTrainer has no NLL a sequence", "learner.nll_weight=0"
-    yield (
-        settings.length_normalised and settings.objective not in ("dpo", "ipo"),
-        "DPOTrainer normalises lengths for dpo alone",
-        "learner.length_normalised=false",
-    )
-
-
-def _misfits_of_rewards(settings: Any) -> Iterator[tuple[bool, str, str]]:
-    fixed = {"gspo": ("mean",), "cispo": ("token",)}.get(settings.objective, tuple(BY_REDUCTION))
-    yield (
-        settings.reduction not in fixed,
-        f"GRPOTrainer has no reduction {settings.reduction} for it",
-        f"learner.reduction={' or '.join(fixed)}",
-    )
-    yield (
-        settings.correction != "none",
-        "GRPOTrainer corrects for the engine's log-probabilities with a vLLM of its own alone",
-        "learner.correction=none",
-    )
-    yield (
-        settings.kl_weight > 0 and settings.kl_estimator != "k3",
-        f"GRPOTrainer has no estimator {settings.kl_estimator}",
-        "learner.kl_estimator=k3",
-    )
-    yield (
-        settings.objective == "cispo" and settings.clip_low != 1,
-        f"GRPOTrainer's CISPO has no lower bound, and clip_low is {settings.clip_low:g}",
-        "learner.clip_low=1",
-    )
+def _check(settings: Any, temperature: float) -> None:
+    if found := refusal(settings, temperature):
+        raise ValueError(found)
 
 
 def _check_weights(groups: Sequence[Group], kind: Objective) -> None:

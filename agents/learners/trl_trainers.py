@@ -19,17 +19,7 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTr
 
 from agents.learners import models
 from agents.learners.batching import MicroBatch, TokenGroup
-
-PAIRS = {  # objective: DPOTrainer's loss type
-    "dpo": "sigmoid",
-    "robust": "robust",
-    "ipo": "ipo",
-    "hinge": "hinge",
-    "apo_zero": "apo_zero",
-}
-REWARDS = ("grpo", "dr_grpo", "dapo", "gspo", "cispo", "reinforce_pp")  # GRPOTrainer
-IMITATION = ("sft", "rft")  # SFTTrainer
-BY_REDUCTION = {"mean": "grpo", "constant": "dr_grpo", "token": "dapo"}  # GRPOTrainer's loss types
+from agents.learners.trl_limits import BY_REDUCTION, PAIRS, REWARDS
 
 
 def build(learner: Any, settings: Any) -> Any:

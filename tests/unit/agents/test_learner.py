@@ -365,7 +365,7 @@ def test_two_threads_give_the_same_weights_every_time() -> None:
     torch.set_num_threads(2)
     try:
         results = set()
-        for _ in range(8):
+        for _ in range(4):
             learner = Learner("tiny", config)
             learner.update(groups, 0, 1)
             results.add(learner.weights())

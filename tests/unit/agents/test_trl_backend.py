@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ import torch
 
 from agents.learners import models
 from agents.learners.learner import Learner
-from agents.learners.trl import SUPPORTED, TRLLearner
+from agents.learners.trl import TRLLearner
+from agents.learners.trl_limits import SUPPORTED
 from agents.records import Completion, Group
 from coevo.compose import compose
 from coevo.config import ConfigError, LearnerConfig, LoraConfig, RoleConfig
 from coevo.team import make_learner
-from coevo.validate import TRL_OBJECTIVES
 
 LONGEST = 24
 PROMPTS = ("S:7+5?", "S:12+30-2?", "S:(3+4)*2?")
@@ -287,7 +289,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_untouched() -> None:
         ("kto", {}, "has no objective kto: write one of dpo, "),
         ("dpo", {"nll_weight": 0.5}, "write learner.nll_weight=0"),
         ("hinge", {"length_normalised": True}, "write learner.length_normalised=false"),
-        ("dpo", {"clip": 0.0}, "a learner.clip above 0"),
+        ("dpo", {"clip": 0.0}, "write learner.clip above 0"),
         ("dpo", {"gpus": 2.0}, "write learner.gpus=1"),
         ("dpo", {"ranks": 2}, "write learner.ranks=1"),
         ("sft", {"reduction": "default"}, "write learner.reduction=token"),
@@ -321,8 +323,37 @@ def test_weights_are_refused_before_anything_changes() -> None:
     assert learner.version == 0
 
 
-def test_a_configuration_names_what_trl_has() -> None:
-    assert set(TRL_OBJECTIVES) == set(SUPPORTED)
-    learner = "agents.solver.learner"
-    with pytest.raises(ConfigError, match=r"agents\.solver\.learner\.backend=trl has no objective"):
-        compose([f"{learner}.backend=trl", f"{learner}.objective=kto"])
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ["solver.learner.objective=kto"],
+            r"agents\.solver\.learner\.backend=trl has no objective",
+        ),
+        ([], r"write agents\.solver\.learner\.nll_weight=0, or agents\.solver\.learner\.backend"),
+        (
+            ["solver.learner.nll_weight=0", "solver.sampling.temperature=0.7"],
+            r"write agents\.solver\.sampling\.temperature=1",
+        ),
+        (
+            ["solver.learner.objective=rft", "loop.initial_sft=true"],
+            r"objective sft: .*write agents\.solver\.learner\.reduction=token",
+        ),
+        (
+            ["generator.sampling.temperature=1", "generator.learner.reduction=token"],
+            r"write utility\.name=constant, or agents\.generator\.learner\.backend=own",
+        ),
+    ],
+)
+def test_a_configuration_is_refused_before_a_run_has_a_folder(
+    overrides: list[str], expected: str
+) -> None:
+    trainer = "solver" if not any(o.startswith("generator") for o in overrides) else "generator"
+    full = [o if o.startswith("loop") else f"agents.{o}" for o in overrides]
+    with pytest.raises(ConfigError, match=expected):
+        compose([f"agents.{trainer}.learner.backend=trl", *full])
+
+
+def test_what_may_be_refused_is_told_without_torch() -> None:
+    code = "import coevo.validate, sys; sys.exit('torch' in sys.modules or 'trl' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import random
@@ -14,6 +15,7 @@ from coevo.config import Config, ConfigError, changed_fields, fields_of
 from coevo.packages import conf_dir
 from coevo.validate import validate
 
+DEFAULT = compose.compose([])
 LEAVES = list(fields_of(Config()))
 RANGED = [(path, entry.metadata["range"]) for path, _, entry in LEAVES if "range" in entry.metadata]
 CHOSEN = [
@@ -38,7 +40,7 @@ ENDPOINT = [
 
 def change(path: str, value: object) -> Config:
     """A valid configuration with one leaf changed."""
-    config = compose.compose([])
+    config = copy.deepcopy(DEFAULT)
     *blocks, leaf = path.split(".")
     block = config
     for name in blocks:
