@@ -9,7 +9,6 @@ asked, in a process of its own.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +18,9 @@ import numpy as np
 from environments.base import Diagnosis, Direction, Environment, Malformed, Problem, Verdict
 from environments.math_questions import count_numbers, measured_level, refusal
 from environments.math_rows import Row, Table, read_table, refuse_duplicates
-from environments.verification import symbolic, units
-from environments.verification.answers import (
-    Answer,
-    canonical,
-    equal,
-    normalised,
-    without_percent,
-)
+from environments.verification.answers import Answer
 from environments.verification.extract import final_answer, unboxed
+from environments.verification.verify import read, verify
 
 SEEDS = Path(__file__).parent / "data" / "math_seeds.jsonl"
 SEEDS_SHA256 = "281b6596efe6dc85b2e66b36d9e9f3803f0583e3566d0346000f0993abf81b6e"
@@ -146,31 +139,17 @@ class MathText(Environment):
         )
 
     def verify(self, problem: Problem, text: str) -> Verdict:
-        """The verdict on the one final answer of a completion, by `answers.equal` and `symbolic`.
+        """The verdict on the one final answer of a completion, by `verification.verify`.
 
-        A unit must be one that the statement speaks of (`units.fits`); a percent sign may be
-        missing only where a percentage is asked for. A part of the statement is no answer, unless
-        it is the reference answer itself. Without a reference answer nothing is correct, but the
-        verdict carries the answer that was read.
+        Without a reference answer nothing is correct, but the verdict carries the answer read.
         """
+        if problem.answer is not None:
+            return verify(problem.answer, text, statement=problem.statement, seconds=self.seconds)
         found = final_answer(text)
-        if found is None:
+        answer = None if found is None else read(found, problem.statement)
+        if answer is None:
             return Verdict(status="unparseable", detail="no single final answer")
-        prediction = _read(found, problem.statement)
-        if prediction is None:
-            return Verdict(status="unparseable", detail=f"cannot be read: {found[:40]!r}")
-        if not units.fits(prediction.unit, problem.statement):
-            answer = f"{prediction.text} {prediction.unit}"
-            return Verdict(status="wrong", answer=answer, detail=f"unit {prediction.unit[:40]!r}")
-        gold = None if problem.answer is None else _read(problem.answer, problem.statement)
-        if gold is None:
-            return Verdict(status="wrong", answer=prediction.text, detail="no reference answer")
-        if equal(gold, prediction) is None and _is_part(prediction, problem.statement):
-            return Verdict(status="wrong", answer=prediction.text, detail="part of the question")
-        status = symbolic.judge(gold, prediction, self.seconds)
-        if status == "correct":
-            return Verdict(status=status, answer=problem.answer)
-        return Verdict(status=status, answer=prediction.text)
+        return Verdict(status="wrong", answer=answer.text, detail="no reference answer")
 
     def vary(
         self,
@@ -230,7 +209,7 @@ class MathText(Environment):
         return Diagnosis(step=step, kind="answer", detail=detail[:80])
 
     def _problem(self, row: Row) -> Problem:
-        gold = _read(row.answer, row.statement)
+        gold = read(row.answer, row.statement)
         assert gold is not None  # the row was checked
         bare = Problem(
             domain=self.name, family=row.family, statement=row.statement, answer=gold.text
@@ -251,7 +230,7 @@ class MathText(Environment):
         if row.solution is None:
             return None
         stated = final_answer(row.solution)
-        found = None if stated is None else _read(stated, row.statement)
+        found = None if stated is None else read(stated, row.statement)
         if found == gold:
             return row.solution
         if found is not None and found.value is not None and found.text != gold.text:
@@ -264,16 +243,3 @@ class MathText(Environment):
         """A number from 0 to 1 that near duplicates share."""
         digest = hashlib.sha256(self.signature(problem).encode()).hexdigest()
         return int(digest[:12], 16) / 16**12
-
-
-def _read(text: str, statement: str) -> Answer | None:
-    answer = canonical(text)
-    if answer is not None and units.asks_for_percent(statement):
-        return without_percent(answer)
-    return answer
-
-
-def _is_part(prediction: Answer, statement: str) -> bool:
-    """Whether an expression only repeats what stands in the statement."""
-    squeezed = re.sub(r"\s", "", normalised(statement))
-    return prediction.value is None and re.sub(r"\s", "", prediction.text) in squeezed

@@ -9,7 +9,22 @@ from typing import Literal
 
 from environments.verification import expressions
 
-Kind = Literal["integer", "decimal", "fraction", "percent", "expression"]
+Kind = Literal[
+    "integer",
+    "fraction",
+    "decimal",
+    "percent",
+    "ratio",
+    "tuple",
+    "interval",
+    "set",
+    "multiset",
+    "polynomial",
+    "expression",
+    "choice",
+    "matrix",
+    "string",
+]
 
 LONGEST_ANSWER = 200  # characters
 MOST_DIGITS = 60  # of one number
