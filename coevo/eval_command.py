@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from agents.model_files import ModelUnavailable, model_folder
 from agents.remote import make_runtime
 from coevo import compose
-from coevo.config import Config, ConfigError, nearest
-from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, measure
+from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
+from coevo.eval_report import Timed, render, report, write
+from coevo.evaluate import measure
 from coevo.means import check_means
 from coevo.run_folder import RunFolder, find_run, make_environment, open_run, run_names
 from coevo.team import Team, to_sampling
-from environments import Environment, Problem
+from environments import benchmarks
 from environments.benchmark import heldout
+from environments.benchmark_set import PUBLISHED
+from environments.benchmarks import Benchmark
 
-BENCHMARKS: dict[str, Callable[[Environment, int], list[Problem]]] = {"heldout": heldout}
+OWN = "heldout"  # the held-out problems of the run's own environment
+TEXT_TOKENS = 1024  # of a completion on free text, where nothing else is asked for
 SHORT = {
     "k": "evaluation.k",
     "per_cell": "evaluation.per_cell",
@@ -33,15 +35,30 @@ SHORT = {
     "top_p": "evaluation.sampling.top_p",
     "max_tokens": "evaluation.sampling.max_tokens",
 }
+TEXT = (benchmarks.SET, "math_text", "reasoning_gym")  # environments of free text
+OF_A_FILE = ("path", "sha256", "rows", "tolerance")  # words of a published set alone
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked for on the command line, `SHORT` names written out."""
+    """What is asked for on the command line, `SHORT` names written out.
 
-    benchmark: str
-    seed: int
-    overrides: list[str]
+    `file` holds the words of `OF_A_FILE`; `limit` is how many problems, None for all.
+    """
+
+    benchmark: str = OWN
+    seed: int = 0
+    limit: int | None = None
+    file: dict[str, str] = dataclasses.field(default_factory=dict)
+    overrides: list[str] = dataclasses.field(default_factory=list)
+
+    def gives(self, key: str) -> bool:
+        return any(override.partition("=")[0] == key for override in self.overrides)
+
+    @property
+    def label(self) -> str:
+        """What the files are called after: a limited measurement replaces no whole one."""
+        return self.benchmark if self.limit is None else f"{self.benchmark}-limit{self.limit}"
 
 
 def main(
@@ -53,53 +70,71 @@ def main(
     folder = to or (run.path if run else None)
     if save_completions and folder is None:
         raise ConfigError("--save-completions for a model needs --to DIR: where to write them")
-    measured, checkpoint_round = measure_all(config, run, request)
-    result = report(measured, config, request) | {
+    config, benchmark = prepare(config, request)
+    measured, checkpoint_round = measure_all(config, run, benchmark, request.seed)
+    result = report(measured, config, benchmark, request.seed, request.limit) | {
         "target": target,
         "round": checkpoint_round,
         "model": config.agents.solver.model,
     }
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"eval-{request.benchmark}.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-        temporary.replace(path)
+    written = write(folder, request.label, result, measured, save_completions) if folder else []
     render(result, Console(highlight=False))
-    if folder is not None:
+    for path in written:
         print(f"written: {path}")
-        if save_completions:
-            print(f"written: {write_completions(folder, request.benchmark, measured)}")
     return 0
 
 
 def parse(words: Sequence[str]) -> Request:
     """Splits `key=value` words into our own and those of the configuration.
 
-    Raises `ConfigError` on a benchmark, seed or key that does not exist.
+    Raises `ConfigError` on a benchmark, number or key that does not exist.
     """
-    benchmark, seed, overrides = "heldout", 0, []
-    known = [*SHORT, "benchmark", "seed", *compose.all_keys(), *compose.groups()]
+    benchmark, numbers, file, overrides = OWN, {}, {}, []
+    ours = ("benchmark", "seed", "limit", *OF_A_FILE)
+    known = [*SHORT, *ours, *compose.all_keys(), *compose.groups()]
     for word in words:
         key, _, value = word.partition("=")
         if key == "benchmark":
-            if value not in BENCHMARKS:
-                hint = nearest(value, list(BENCHMARKS))
+            names = [OWN, *benchmarks.names()]
+            if value not in names:
                 raise ConfigError(
-                    f"{word}: no such benchmark{hint}; one of {', '.join(BENCHMARKS)}"
+                    f"{word}: no such benchmark{nearest(value, names)}; one of {', '.join(names)}"
                 )
             benchmark = value
-        elif key == "seed":
-            if not value.isascii() or not value.isdigit():
-                raise ConfigError(f"{word}: write a whole number from 0, such as seed=0")
-            seed = int(value)
+        elif key in ("seed", "limit"):
+            lowest = 1 if key == "limit" else 0
+            if not value.isascii() or not value.isdigit() or int(value) < lowest:
+                raise ConfigError(
+                    f"{word}: write a whole number from {lowest}, such as {key}={lowest}"
+                )
+            numbers[key] = int(value)
+        elif key in OF_A_FILE:
+            file[key] = value
         elif key in SHORT:
             overrides.append(f"{SHORT[key]}={value}")
         elif key.lstrip("+~").split("@")[0] in known or key.startswith(compose.OPEN):
             overrides.append(word)
         else:
             raise ConfigError(f"{word}: there is no key {key!r}{nearest(key, known)}")
-    return Request(benchmark, seed, overrides)
+    if file and benchmark not in PUBLISHED:
+        word = next(f"{key}={value}" for key, value in file.items())
+        raise ConfigError(
+            f"{word} goes with a published set: write benchmark=NAME with one of "
+            f"{', '.join(PUBLISHED)}"
+        )
+    request = Request(
+        benchmark=benchmark,
+        seed=numbers.get("seed", 0),
+        limit=numbers.get("limit"),
+        file=file,
+        overrides=overrides,
+    )
+    if benchmark != OWN and request.gives(SHORT["per_cell"]):
+        raise ConfigError(
+            f"per_cell is for benchmark={OWN}: {benchmark} is always the same problems; "
+            "write limit=N for fewer"
+        )
+    return request
 
 
 def resolve(target: str, request: Request, like: str | None) -> tuple[RunFolder | None, Config]:
@@ -148,7 +183,7 @@ def of_run(path: Path, overrides: Sequence[str]) -> Config:
 
 
 def model_config(model: str, request: Request, like: str | None) -> Config:
-    """The configuration that a model alone is measured with."""
+    """The configuration that a model alone is measured with; its policy is `hf` unless chosen."""
     if like is not None:
         config = of_run(find_run(like), request.overrides)
     else:
@@ -164,13 +199,52 @@ def model_config(model: str, request: Request, like: str | None) -> Config:
             raise ConfigError(str(error)) from error
         raise
     solver = config.agents.solver
-    solver.model, solver.policy.name, solver.learner.objective = model, "hf", "none"
+    solver.model, solver.learner.objective = model, "none"
+    if not any(map(request.gives, ("policy@agents.solver.policy", "agents.solver.policy.name"))):
+        solver.policy.name = "hf"
     return config
 
 
+def prepare(config: Config, request: Request) -> tuple[Config, Benchmark]:
+    """The problems, and the configuration that they are measured with.
+
+    A benchmark brings its own environment. Where the Solver's own asks in another way, its template
+    (which may be worked examples of something else) is left out, and completions of free text may be
+    `TEXT_TOKENS` long; both only if the command line says nothing else.
+    """
+    config = copy.deepcopy(config)
+    own = config.environment.name
+    if request.benchmark == OWN:
+        environment = make_environment(config.environment)
+        problems = heldout(environment, config.evaluation.per_cell)
+        options = config.environment.options
+        found = Benchmark(name=OWN, environment=own, options=options, problems=tuple(problems))
+    else:
+        try:
+            found = benchmarks.open_benchmark(request.benchmark, **request.file)
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"benchmark={request.benchmark}: {error}") from error
+        config.environment = EnvironmentConfig(name=found.environment, options=found.options)
+        text = found.environment in TEXT
+        if own != ("math_text" if found.environment == benchmarks.SET else found.environment):
+            if config.agents.solver.model == "tiny":
+                raise ConfigError(
+                    f"benchmark={request.benchmark}: the model tiny reads 27 characters, and of the "
+                    "benchmarks heldout and arithmetic alone; write another model"
+                )
+            if not request.gives("agents.solver.template"):
+                config.agents.solver.template = "{prompt}"
+            if text and not request.gives(SHORT["max_tokens"]):
+                config.evaluation.sampling.max_tokens = TEXT_TOKENS
+    if request.limit is not None:
+        chosen = benchmarks.first(found.problems, request.limit)
+        found = dataclasses.replace(found, problems=tuple(chosen))
+    return config, found
+
+
 def measure_all(
-    config: Config, run: RunFolder | None, request: Request
-) -> tuple[dict[str, list[Measured]], int | None]:
+    config: Config, run: RunFolder | None, benchmark: Benchmark, seed: int
+) -> tuple[dict[str, Timed], int | None]:
     """Measurements by weights, `base` and `final` or `model`, and the checkpoint's round."""
     config = copy.deepcopy(config)
     config.loop = dataclasses.replace(config.loop, feed="teacher", train_generator=False)
@@ -178,19 +252,19 @@ def measure_all(
     if run is None:
         config.agents.solver.learner.objective = "none"
     check_means(config)
-    environment = make_environment(config.environment)
-    problems = BENCHMARKS[request.benchmark](environment, config.evaluation.per_cell)
     k, sampling = config.evaluation.k, to_sampling(config.evaluation.sampling)
     checkpoint = run.newest_checkpoint() if run else None  # before anything slow
     runtime = make_runtime(config.runtime.kind, config.runtime.address, config.runtime.restarts)
     try:
         team = Team(config, runtime)
 
-        def measured(weights: str) -> list[Measured]:
-            print(f"measuring {weights}: {len(problems)} problems x {k}", file=sys.stderr)
-            return measure(
-                team.solver, team.teacher, problems, k, sampling, request.benchmark, request.seed
+        def measured(weights: str) -> Timed:
+            print(f"measuring {weights}: {len(benchmark.problems)} problems x {k}", file=sys.stderr)
+            start = time.perf_counter()
+            rows = measure(
+                team.solver, team.teacher, benchmark.problems, k, sampling, benchmark.name, seed
             )
+            return Timed(rows, time.perf_counter() - start)
 
         if checkpoint is None:
             return {"model": measured("model")}, None
@@ -202,118 +276,3 @@ def measure_all(
         return {"base": base, "final": measured("final")}, state["round"]
     finally:
         runtime.close()
-
-
-def report(measured: dict[str, list[Measured]], config: Config, request: Request) -> dict[str, Any]:
-    """The content of `eval-<benchmark>.json`; `difference` is the block of `summary.json`."""
-    scores = {weights: [one.score for one in rows] for weights, rows in measured.items()}
-    first = next(iter(scores.values()))
-    result: dict[str, Any] = {
-        "schema": 1,
-        "benchmark": request.benchmark,
-        "environment": config.environment.name,
-        "problems": len(first),
-        "k": first[0].k,
-        "per_cell": config.evaluation.per_cell,
-        "seed": request.seed,
-        "sampling": dataclasses.asdict(config.evaluation.sampling),
-        "weights": {weights: _split(own, estimates) for weights, own in scores.items()},
-    }
-    if "base" in scores:
-        base, final = scores["base"], scores["final"]
-        result["difference"] = difference(base, final)
-        if len(base) == 1:
-            result["difference"]["delta_ci95"] = None
-        result["change"] = _split(list(zip(base, final, strict=True)), _changes)
-    return result
-
-
-def _changes(pairs: Sequence[tuple[Score, Score]]) -> dict[str, dict[str, Any]]:
-    return changes([base for base, _ in pairs], [final for _, final in pairs])
-
-
-def _split(rows: list[Any], figures: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """Figures of all rows, by level and by family; a row is a score, or a pair of scores."""
-    result: dict[str, Any] = {"all": figures(rows)}
-    for key in ("level", "family"):
-        first = [row[0] if isinstance(row, tuple) else row for row in rows]
-        ids = {name: {s.problem_id for s in own} for name, own in grouped(first, key).items()}
-        result[f"by_{key}"] = {
-            name: figures([row for row, s in zip(rows, first, strict=True) if s.problem_id in own])
-            for name, own in ids.items()
-        }
-    return result
-
-
-def write_completions(folder: Path, benchmark: str, measured: dict[str, list[Measured]]) -> Path:
-    """Every completion with its verdict, one JSON object a line."""
-    path = folder / f"eval-{benchmark}.completions.jsonl"
-    with path.open("w", encoding="utf-8") as file:
-        for weights, rows in measured.items():
-            for one in rows:
-                pairs = zip(one.completions, one.verdicts, strict=True)
-                for sample, (completion, verdict) in enumerate(pairs):
-                    row = {
-                        "weights": weights,
-                        "problem_id": one.problem.id,
-                        "statement": one.problem.statement,
-                        "family": one.problem.family,
-                        "level": one.problem.level,
-                        "gold": one.problem.answer,
-                        "sample": sample,
-                        "text": completion.text,
-                        "status": verdict.status,
-                        "answer": verdict.answer,
-                        "finish_reason": completion.finish_reason,
-                    }
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return path
-
-
-def render(result: dict[str, Any], console: Console) -> None:
-    """The table: at most 60 columns wide, all figures in percent or points."""
-    sampling = result["sampling"]
-    console.print(
-        f"{result['benchmark']} of {result['environment']}: {result['problems']} problems "
-        f"x {result['k']} samples, temperature {sampling['temperature']:g}, "
-        f"top-p {sampling['top_p']:g}, seed {result['seed']}"
-    )
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    table.add_column("")
-    weights = result["weights"]
-    for name in weights:
-        table.add_column(f"{name}, %", justify="right")
-    if "change" in result:
-        table.add_column("change, points", justify="right")
-    mean = f"mean@{result['k']}"
-    rows = [(name, "all", None, name) for name in next(iter(weights.values()))["all"]]
-    for key in ("level", "family"):
-        groups = next(iter(weights.values()))[f"by_{key}"]
-        rows += [(f"{key} {group}" if key == "level" else group, f"by_{key}", group, mean)
-                 for group in groups]  # fmt: skip
-    for label, part, group, measure_name in rows:
-        cells = [_value(_pick(own, part, group)[measure_name]) for own in weights.values()]
-        if "change" in result:
-            cells.append(_change(_pick(result["change"], part, group)[measure_name]))
-        table.add_row(label, *cells)
-    console.print(table)
-    console.print("95 % intervals, clustered by problem", style="dim")
-
-
-def _pick(block: dict[str, Any], part: str, group: str | None) -> dict[str, Any]:
-    return block[part] if group is None else block[part][group]
-
-
-def _value(figure: dict[str, Any]) -> str:
-    if figure["ci95"] is None:
-        return f"{100 * figure['value']:.1f}"
-    low, high = figure["ci95"]
-    half = max(high - figure["value"], figure["value"] - low)  # one side may be cut at 0 or 1
-    return f"{100 * figure['value']:.1f} ±{100 * half:.1f}"
-
-
-def _change(figure: dict[str, Any]) -> str:
-    if figure["ci95"] is None:
-        return f"{100 * figure['delta']:+.1f}"
-    low, high = (f"{100 * bound:+.1f}" for bound in figure["ci95"])
-    return f"{100 * figure['delta']:+.1f} [{low}, {high}]"

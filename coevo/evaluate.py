@@ -13,6 +13,7 @@ import numpy as np
 from agents.records import Completion
 from coevo.seeding import derive
 from environments import Problem, Verdict
+from environments.base import STATUSES
 
 if TYPE_CHECKING:
     from agents.policies import Sampling
@@ -83,6 +84,31 @@ def measure(
         )
         for index, (problem, group) in enumerate(zip(problems, drawn, strict=True))
     ]
+
+
+def tally(rows: Sequence[Measured]) -> dict[str, Any]:
+    """What became of the completions: how many of each verdict, cut off, and failed; tokens.
+
+    `cut_off` ended at the limit of tokens, whatever their verdict; `failed` got no answer from an
+    endpoint. A prompt is counted once, however many completions it has.
+    """
+    drawn = [completion for row in rows for completion in row.completions]
+    verdicts = Counter(verdict.status for row in rows for verdict in row.verdicts)
+    return {
+        "completions": len(drawn),
+        "verdicts": {status: verdicts[status] for status in STATUSES},
+        "cut_off": sum(one.finish_reason == "length" for one in drawn),
+        "failed": sum(one.finish_reason == "error" for one in drawn),
+        "prompt_tokens": sum(max(_tokens(one)[0] for one in row.completions) for row in rows),
+        "completion_tokens": sum(_tokens(one)[1] for one in drawn),
+    }
+
+
+def _tokens(completion: Completion) -> tuple[int, int]:
+    """Of prompt and completion; an endpoint's are as its server counted them."""
+    if completion.usage is not None:
+        return completion.usage.prompt_tokens, completion.usage.completion_tokens
+    return len(completion.prompt_ids), len(completion.token_ids)
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
