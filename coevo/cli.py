@@ -32,12 +32,20 @@ an override is key=value, in any position:
 groups and their choices:
 """
 EVAL_EXAMPLES = """
-key=value is one of benchmark, k, per_cell, temperature, top_p, max_tokens, seed, or a key of the
-configuration; by default a run is measured as it measured itself.
+key=value is one of benchmark, limit, k, per_cell, temperature, top_p, max_tokens, seed, or a key of
+the configuration; by default a run is measured as it measured itself.
 
   coevo eval trial k=32 temperature=0.7     base and final weights, and their difference
   coevo eval tiny                           a model alone
   coevo eval ./my-model --like trial        a model folder, with that run's environment
+  coevo eval tiny benchmark=arithmetic --limit 50
+                                            50 of the benchmark's problems, always the same
+  coevo eval org/model benchmark=gsm8k path=test.jsonl
+                                            a published set, from your copy or from the hub
+
+benchmarks: heldout (the run's own environment); built in, without a network: arithmetic,
+sums_in_words, math_seeds; published: gsm8k, math500, amc23, aime24, aime25, minerva,
+olympiadbench, with path=FILE, sha256=…, rows=any and tolerance=… for them (docs/benchmarks.md).
 """
 
 
@@ -204,14 +212,16 @@ def _eval(words: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--like", metavar="RUN", help="measure a model as this run is measured")
     parser.add_argument("--to", metavar="DIR", type=Path, help="where to write (default: the run)")
+    parser.add_argument("--limit", metavar="N", help="measure N of the problems: limit=N")
     parser.add_argument("--save-completions", action="store_true", help="write them too, as JSONL")
     arguments = parser.parse_intermixed_args(words)
+    limit = [] if arguments.limit is None else [f"limit={arguments.limit}"]
     _check_packages()
     from coevo.eval_command import main as evaluate
 
     return evaluate(
         arguments.target,
-        arguments.overrides,
+        [*arguments.overrides, *limit],
         arguments.like,
         arguments.to,
         arguments.save_completions,
