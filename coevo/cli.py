@@ -1,4 +1,4 @@
-"""The command line: `coevo run`, `resume`, `eval`, `explain`, `export`, `compare`, `doctor`.
+"""The command line: `coevo run`, `resume`, `eval`, `explain`, `export`, `compare`, `leaks`, `doctor`.
 
 Nothing heavy is imported before a command runs: `coevo --help` answers at once.
 """
@@ -46,6 +46,13 @@ the configuration; by default a run is measured as it measured itself.
 benchmarks: heldout (the run's own environment); built in, without a network: arithmetic,
 sums_in_words, math_seeds; published: gsm8k, math500, amc23, aime24, aime25, minerva,
 olympiadbench, with path=FILE, sha256=…, rows=any and tolerance=… for them (docs/benchmarks.md).
+"""
+LEAKS_EXAMPLES = """
+The exit status is 1 if a problem of an evaluation set has entered the pool.
+
+  coevo leaks trial                         the run's own held-out set, and those it registered
+  coevo leaks trial gsm8k=test.jsonl        another set from a file
+  coevo leaks trial math500                 another set from the Hugging Face hub
 """
 
 
@@ -275,6 +282,17 @@ def _compare(words: Sequence[str]) -> int:
     return compare(arguments.runs, arguments.by, arguments.markdown)
 
 
+def _leaks(words: Sequence[str]) -> int:
+    parser = Parser("leaks", "Problems of evaluation sets in a run's pool.", LEAKS_EXAMPLES)
+    parser.add_argument("run", help="name or folder of a run")
+    parser.add_argument("sets", nargs="*", metavar="set=FILE", help="beside those of the run")
+    arguments = parser.parse_intermixed_args(words)
+    _check_packages()
+    from coevo.leaks import main as leaks
+
+    return leaks(arguments.run, arguments.sets)
+
+
 def _doctor(words: Sequence[str]) -> int:
     Parser("doctor", "What is installed, and what each tier needs.").parse_args(words)
     from coevo.doctor import main as doctor
@@ -289,6 +307,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "explain": ("where a problem came from and what became of it", _explain),
     "export": ("preferences, completions, problems or a model for other tools", _export),
     "compare": ("runs side by side, with intervals over seeds", _compare),
+    "leaks": ("problems of evaluation sets in a run's pool", _leaks),
     "doctor": ("what is installed, and what each tier needs", _doctor),
 }
 

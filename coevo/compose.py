@@ -45,13 +45,14 @@ def _offer_schema() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
 
 
-OPEN = ("environment.options.",)  # blocks whose keys are the user's
+# Blocks whose keys are the user's.
+OPEN = ("environment.options.", "decontamination.against.")
 
 
 def checked(overrides: Sequence[str]) -> list[str]:
     """The overrides, each of the form `key=value`; nothing can be added or taken away.
 
-    Only an environment's options are open: theirs get the `++` that Hydra wants for a new key.
+    Only the blocks of `OPEN` take new keys: theirs get the `++` that Hydra wants for one.
     Raises `ConfigError`, with the nearest valid name.
     """
     result = []

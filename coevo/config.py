@@ -273,6 +273,7 @@ class CurriculumConfig:
     seed_file: str | None = None  # JSONL with `statement` and optionally `answer`, `solution`
     replay_share: float = between(0.0, 1.0, 0.25)  # of a round's batch
     backlog_share: float = between(0.0, 1.0, 0.05)  # of a round's batch: too-hard ones again
+    replay: str = one_of("uniform", "utility")  # utility: by that of the cell's mean success
     near_duplicates: bool = False  # admit problems that share a signature with another
 
 
@@ -291,6 +292,16 @@ class EvaluationConfig:
     per_cell: int = between(1, 32, 8)  # held-out problems of each (family, level)
     every: int = between(0, 1_000_000, 0)  # rounds between evaluations; 0: first and last only
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+@dataclass
+class DecontaminationConfig:
+    """Evaluation sets whose problems may not enter the pool, beside the run's own held-out set."""
+
+    against: dict[str, Any] = field(default_factory=dict)  # benchmark: file, or null for the hub
+    ngram: int = between(3, 64, 8)  # words
+    ngram_share: float = between(0.05, 1.0, 0.5)  # of an evaluation problem's words
+    jaccard: float = between(0.3, 1.0, 0.8)  # of word 3-grams
 
 
 @dataclass
@@ -339,6 +350,7 @@ class Config:
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     utility: UtilityConfig = field(default_factory=UtilityConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    decontamination: DecontaminationConfig = field(default_factory=DecontaminationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

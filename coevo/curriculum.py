@@ -7,14 +7,15 @@ attempted. Too-hard problems form the backlog, which is tried again later.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from coevo.config import CurriculumConfig
+from coevo.config import CurriculumConfig, UtilityConfig
+from coevo.utility import UTILITIES
 from environments import Problem
 
 Zone = Literal["mastered", "learning", "too_hard"]
@@ -51,8 +52,11 @@ class Standing:
 class Curriculum:
     """The pool of problems with their standings, and the queue of those not yet trained on."""
 
-    def __init__(self, config: CurriculumConfig, new_problems: int):
+    def __init__(
+        self, config: CurriculumConfig, new_problems: int, utility: UtilityConfig | None = None
+    ):
         self.config, self.new_problems = config, new_problems
+        self.utility = utility or UtilityConfig()
         self.problems: dict[str, Problem] = {}
         self.standings: dict[str, Standing] = {}
         self.queue: dict[str, None] = {}  # an ordered set of ids
@@ -78,8 +82,9 @@ class Curriculum:
     def draw(self, rng: np.random.Generator) -> list[tuple[Problem, Kind]]:
         """The next batch: new problems in order of admission, then backlog, then replay.
 
-        Replay fills what the others leave, uniformly from what was attempted and not too hard; a
-        batch is smaller only while the pool is.
+        Replay fills what the others leave from what was attempted and not too hard: uniformly, or
+        (`replay: utility`) steered to the cells where the Solver learns most (`_worth`). A batch is
+        smaller only while the pool is.
         """
         new = list(self.queue)[: self.new_problems]
         for problem_id in new:
@@ -90,7 +95,8 @@ class Curriculum:
         others = [i for i in seen if self.standings[i].zone != "too_hard"]
         retried = _choose(rng, backlog, round(self.batch_size * self.config.backlog_share))
         share = self.config.replay_share > 0
-        replayed = _choose(rng, others, (self.batch_size - len(new) - len(retried)) * share)
+        left = (self.batch_size - len(new) - len(retried)) * share
+        replayed = _choose(rng, others, left, self._worth(others))
         kinds: list[tuple[list[str], Kind]] = [
             (new, "new"),
             (retried, "backlog"),
@@ -98,12 +104,39 @@ class Curriculum:
         ]
         return [(self.problems[i], kind) for ids, kind in kinds for i in ids]
 
+    def _worth(self, ids: list[str]) -> list[float] | None:
+        """The chance of each problem to be replayed, or None where all have the same.
+
+        Each (family, level), which in a mixture is (environment, family, level), is worth the
+        utility of its mean success (`coevo.utility`) and shares it among its problems.
+        """
+        if self.config.replay == "uniform":
+            return None
+        cells: dict[tuple[str, int], list[float]] = defaultdict(list)
+        cell_of = {i: (self.problems[i].family, self.problems[i].level) for i in ids}
+        for i in ids:
+            cells[cell_of[i]].append(self.standings[i].success)
+        utility = UTILITIES[self.utility.name]
+        worth = {
+            cell: utility(sum(success) / len(success), self.utility) / len(success)
+            for cell, success in cells.items()
+        }
+        return [worth[cell_of[i]] for i in ids]
+
     def zone_counts(self) -> dict[str, int]:
         """How many problems stand in each zone."""
         counts = Counter(standing.zone for standing in self.standings.values())
         return {zone: counts[zone] for zone in ZONES}
 
 
-def _choose(rng: np.random.Generator, ids: list[str], count: int) -> list[str]:
+def _choose(
+    rng: np.random.Generator, ids: list[str], count: int, worth: list[float] | None = None
+) -> list[str]:
+    """`count` of the ids, or all; uniformly where too few of them are worth anything."""
     count = min(count, len(ids))
-    return [ids[i] for i in rng.choice(len(ids), size=count, replace=False)] if count > 0 else []
+    if count <= 0:
+        return []
+    if worth is None or sum(weight > 0 for weight in worth) < count:
+        return [ids[i] for i in rng.choice(len(ids), size=count, replace=False)]
+    shares = np.array(worth) / sum(worth)
+    return [ids[i] for i in rng.choice(len(ids), size=count, replace=False, p=shares)]

@@ -262,6 +262,9 @@ def _refusal(
 
 def reason(status: str, environment: Environment, text: str) -> str:
     """A proposal's status in a sentence."""
+    if status.startswith("contaminated:"):
+        _, benchmark, how = status.split(":")
+        return f"it is, or nearly is, a problem of the evaluation set {benchmark} ({how})"
     if not status.startswith("malformed"):
         return REFUSALS.get(status, status)
     read = environment.parse_problem(text.strip())

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from coevo.decontamination import OWN, EvaluationSets
 from environments import Environment, Problem
 
 
 class Gate:
     """Refuses duplicates, near duplicates and problems of the held-out sets.
 
+    `heldout` are those of the environment, known by its own signatures; `sets`, every registered
+    evaluation set, are searched by words.
+
     Form and answer are checked by the roles: a text that does not parse is `malformed`, a problem
     that the Teacher does not solve twice alike is `unsolved`.
     """
 
     def __init__(
-        self, environment: Environment, heldout: Iterable[Problem], near_duplicates: bool = False
+        self,
+        environment: Environment,
+        heldout: Iterable[Problem],
+        near_duplicates: bool = False,
+        sets: EvaluationSets | None = None,
     ):
+        self.sets = sets
         self.environment, self.near_duplicates = environment, near_duplicates
         self.ids: set[str] = set()
         self.signatures: set[str] = set()
@@ -30,8 +39,8 @@ class Gate:
         refusals: list[str | None] = []
         for problem in problems:
             signature = self.environment.signature(problem)
-            if problem.id in self.reserved or signature in self.reserved:
-                refusals.append("heldout")
+            if leak := self.leak(problem):
+                refusals.append(leak)
             elif problem.id in ids:
                 refusals.append("duplicate")
             elif signature in signatures and not self.near_duplicates:
@@ -41,6 +50,14 @@ class Gate:
                 ids.add(problem.id)
                 signatures.add(signature)
         return refusals
+
+    def leak(self, problem: Problem) -> str | None:
+        """`heldout`, `contaminated:<set>:<how>`, or None if no evaluation set has the problem."""
+        signature = self.environment.signature(problem)
+        if problem.id in self.reserved or signature in self.reserved:
+            return OWN
+        match = self.sets.match(problem.statement) if self.sets else None
+        return match.status if match else None
 
     def remember(self, problem: Problem) -> None:
         """Counts a problem as known: it has entered the pool."""

@@ -28,6 +28,7 @@ from coevo.admission import admit, share_of_generator
 from coevo.clock import Clock
 from coevo.config import Config
 from coevo.curriculum import Curriculum, Standing
+from coevo.decontamination import EvaluationSets
 from coevo.evaluate import Score, measure
 from coevo.gate import Gate
 from coevo.preferences import make_group, make_pairs
@@ -49,6 +50,7 @@ class Loop:
         config: Config,
         environment: Environment,
         heldout: Sequence[Problem],
+        sets: EvaluationSets | None,
         team: Team,
         curriculum: Curriculum,
         store: Store,
@@ -58,7 +60,7 @@ class Loop:
         self.config, self.environment, self.team = config, environment, team
         self.curriculum, self.store, self.clock, self.tracker = curriculum, store, clock, tracker
         self.heldout = list(heldout)
-        self.gate = Gate(environment, heldout, config.curriculum.near_duplicates)
+        self.gate = Gate(environment, heldout, config.curriculum.near_duplicates, sets)
         for problem in curriculum.problems.values():
             self.gate.remember(problem)
 

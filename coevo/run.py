@@ -7,6 +7,7 @@ import re
 import statistics
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from coevo.claim import RunError, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
+from coevo.decontamination import EvaluationSets, registered
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
@@ -49,10 +51,10 @@ def start(config: Config) -> dict[str, Any]:
     """
     check_means(config)
     environment = make_environment(config.environment)
-    seeds = _seeds(config, environment)  # before anything is written
+    given = _given(config, environment)  # before anything is written
     folder = new_folder(config)
     with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
-        return _drive(config, folder, store, seeds)
+        return _drive(config, folder, store, given)
 
 
 def resume(
@@ -80,15 +82,13 @@ def resume(
     with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
         compose.save(config, folder / "config.yaml")
         environment = make_environment(config.environment)
-        return _drive(config, folder, store, _seeds(config, environment))
+        return _drive(config, folder, store, _given(config, environment))
 
 
-def _drive(
-    config: Config, folder: Path, store: Store, seeds: list[environments.Problem]
-) -> dict[str, Any]:
+def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str, Any]:
     """Runs to the end; a learner that dies is taken up again from the last checkpoint."""
     for attempt in range(config.runtime.restarts + 1):
-        session = Session(config, folder, store, seeds)
+        session = Session(config, folder, store, given)
         try:
             return session.run()
         except WorkerLost as error:
@@ -108,13 +108,10 @@ def _drive(
 class Session:
     """One process working on a run: opens everything, drives the rounds, closes everything."""
 
-    def __init__(
-        self, config: Config, folder: Path, store: Store, seeds: list[environments.Problem]
-    ):
-        self.config, self.folder, self.store, self.seeds = config, folder, store, seeds
+    def __init__(self, config: Config, folder: Path, store: Store, given: Given):
+        self.config, self.folder, self.store, self.given = config, folder, store, given
         self.clock = Clock()
         self.environment = make_environment(config.environment)
-        self.heldout = heldout(self.environment, config.evaluation.per_cell)
         self.tracker = make_tracker(config.tracker, folder)
         self.runtime: Runtime = InlineRuntime()
 
@@ -128,8 +125,8 @@ class Session:
         self.team = Team(config, self.runtime)
         self.curriculum = self._curriculum()
         self.loop = Loop(
-            config, self.environment, self.heldout, self.team, self.curriculum, self.store,
-            self.clock, self.tracker,
+            config, self.environment, self.given.heldout, self.given.sets, self.team,
+            self.curriculum, self.store, self.clock, self.tracker,
         )  # fmt: skip
         if first == 0:
             self._commit(self._set_up())
@@ -182,7 +179,8 @@ class Session:
 
     def _curriculum(self) -> Curriculum:
         """The curriculum as the database has it."""
-        curriculum = Curriculum(self.config.curriculum, self.config.loop.new_problems)
+        new_problems = self.config.loop.new_problems
+        curriculum = Curriculum(self.config.curriculum, new_problems, self.config.utility)
         curriculum.admit(self.store.problems())
         for _, problem_id, _ in self.store.batches():
             curriculum.queue.pop(problem_id, None)
@@ -192,9 +190,9 @@ class Session:
 
     def _set_up(self) -> RoundRecord:
         """Round 0: the base evaluation, the seeds, the initial SFT if it is on."""
-        record = RoundRecord(round=0, admitted=self.seeds)
-        self.curriculum.admit(self.seeds)
-        for problem in self.seeds:
+        record = RoundRecord(round=0, admitted=self.given.seeds)
+        self.curriculum.admit(self.given.seeds)
+        for problem in self.given.seeds:
             self.loop.gate.remember(problem)
         record.scores = self.loop.evaluate(0)
         if self.config.loop.initial_sft and self.team.solver.learner:
@@ -206,7 +204,7 @@ class Session:
                     completions=(Completion(text=problem.solution, finish_reason="reference"),),
                     rewards=(1.0,),
                 )
-                for problem in self.seeds
+                for problem in self.given.seeds
                 if problem.solution is not None
             ]
             with self.clock.part("learn"):
@@ -230,7 +228,7 @@ class Session:
         )  # fmt: skip
         metrics = record.metrics(self.curriculum)
         seconds, costs = self.clock.lap()
-        record.write(self.store, metrics, seconds, costs, self.heldout)
+        record.write(self.store, metrics, seconds, costs, self.given.heldout)
         checkpoint.prune(root, self.config.checkpoint.keep)
         self.tracker.log_round(
             RoundReport(
@@ -276,18 +274,34 @@ class Session:
 # -- before anything is written ----------------------------------------------------------------------
 
 
-def _seeds(config: Config, environment: environments.Environment) -> list[environments.Problem]:
-    """The seeds of a run; raises `ConfigError` if the quality gate would refuse one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a run starts from: its seeds, its held-out problems, and all that may not leak."""
+
+    seeds: list[environments.Problem]
+    heldout: list[environments.Problem]
+    sets: EvaluationSets
+
+
+def _given(config: Config, environment: environments.Environment) -> Given:
+    """Raises `ConfigError` if an evaluation set cannot be read or the gate would refuse a seed."""
     reserved = heldout(environment, config.evaluation.per_cell)
+    sets = registered(config, reserved)
+    gate = Gate(environment, reserved, config.curriculum.near_duplicates, sets)
     path = config.curriculum.seed_file
     if path is None:
-        return sample_seeds(environment, config.curriculum, config.seed, reserved)
+        seeds = sample_seeds(environment, config.curriculum, config.seed, gate)
+        return Given(seeds=seeds, heldout=reserved, sets=sets)
     seeds = read_seeds(Path(path), environment)
-    gate = Gate(environment, reserved, config.curriculum.near_duplicates)
     for seed, refusal in zip(seeds, gate.screen(seeds), strict=True):
         if refusal is not None:
-            reason = {"heldout": "is in the held-out set, or nearly"}.get(
-                refusal, "is nearly the same as another (curriculum.near_duplicates=true admits it)"
-            )
-            raise ConfigError(f"curriculum.seed_file={path}: {seed.statement!r} {reason}")
-    return seeds
+            raise ConfigError(f"curriculum.seed_file={path}: {seed.statement!r} {_why(refusal)}")
+    return Given(seeds=seeds, heldout=reserved, sets=sets)
+
+
+def _why(refusal: str) -> str:
+    if refusal.startswith("contaminated:"):
+        return f"is in the evaluation set {refusal.split(':')[1]}, or nearly ({refusal}); remove it"
+    return {"heldout": "is in the held-out set, or nearly"}.get(
+        refusal, "is nearly the same as another (curriculum.near_duplicates=true admits it)"
+    )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from coevo.config import ConfigError, CurriculumConfig
+from coevo.gate import Gate
 from coevo.seeding import generator
 from environments import Environment, Malformed, Problem
 
 
 def sample_seeds(
-    environment: Environment, config: CurriculumConfig, seed: int, reserved: Sequence[Problem]
+    environment: Environment, config: CurriculumConfig, seed: int, gate: Gate
 ) -> list[Problem]:
-    """`seeds` problems spread evenly over families and `seed_levels`, no two near duplicates.
+    """`seeds` problems spread over the cells at `seed_levels` by their `shares`, no two near duplicates, and
+    none that the gate knows from an evaluation set.
 
     Raises `ConfigError` if the environment has not that many.
     """
@@ -27,15 +28,18 @@ def sample_seeds(
             f"curriculum.seed_levels={[low, high]}: {environment.name} has levels {levels[0]} to {levels[-1]}"
         )
     rng = generator(seed, "seeds")
-    taken = {environment.signature(problem) for problem in reserved}
+    taken: set[str] = set()
     seeds: list[Problem] = []
-    for draw in range(200 * config.seeds):
+    shares, drawn = environment.shares(cells), [0] * len(cells)
+    for _ in range(200 * config.seeds):
         if len(seeds) == config.seeds:
             return seeds
-        family, level = cells[draw % len(cells)]
+        cell = min(range(len(cells)), key=lambda i: (drawn[i] + 1) / shares[i])
+        drawn[cell] += 1
+        family, level = cells[cell]
         problem = environment.sample(rng, {"level": level}, family)
         signature = environment.signature(problem)
-        if signature not in taken:
+        if signature not in taken and gate.leak(problem) is None:
             taken.add(signature)
             seeds.append(problem)
     raise ConfigError(

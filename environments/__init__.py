@@ -14,6 +14,7 @@ __all__ = ["Diagnosis", "Environment", "Malformed", "Problem", "Verdict", "make"
 ENVIRONMENTS = {
     "arithmetic": "environments.arithmetic:Arithmetic",
     "math_text": "environments.math_text:MathText",
+    "mixture": "environments.mixture:Mixture",
     "sums_in_words": "environments.sums_in_words:SumsInWords",
 }
 

@@ -112,6 +112,10 @@ class Environment(ABC):
         """Every (family, level) that `sample` can draw."""
         return [(family, level) for family in self.families for level in self.levels]
 
+    def shares(self, cells: Sequence[tuple[str, int]]) -> list[float]:
+        """How often each of the given cells is drawn, relative to the others; here all alike."""
+        return [1 / len(cells)] * len(cells)
+
     def heldout(self, per_cell: int) -> list[Problem] | None:
         """The environment's own held-out problems, up to `per_cell` a cell, none of which `sample`
         draws; None where problems are drawn without end and any can be held out."""
@@ -161,7 +165,7 @@ class Environment(ABC):
         """The canonical answer that a completion gives, or None if it gives no single one."""
         return self.verify(problem, text).answer
 
-    def conclude(self, solution: str, answer: str) -> str:
+    def conclude(self, problem: Problem, solution: str, answer: str) -> str:
         """A worked solution that ends in the answer, as `verify` reads it; here as it stands."""
         return solution
 

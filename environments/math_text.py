@@ -193,7 +193,7 @@ class MathText(Environment):
             return None
         return problem.solution
 
-    def conclude(self, solution: str, answer: str) -> str:
+    def conclude(self, problem: Problem, solution: str, answer: str) -> str:
         """The solution with its boxes opened, and the answer in a box at its end."""
         return f"{unboxed(solution)}\n\\boxed{{{answer}}}"
 
@@ -221,11 +221,11 @@ class MathText(Environment):
             family=bare.family,
             statement=bare.statement,
             answer=bare.answer,
-            solution=self._solution(row, gold),
+            solution=self._solution(bare, row, gold),
             difficulty=self.difficulty(bare),
         )
 
-    def _solution(self, row: Row, gold: Answer) -> str | None:
+    def _solution(self, bare: Problem, row: Row, gold: Answer) -> str | None:
         """The row's solution, ending in its one answer; raises if it comes to another number."""
         if row.solution is None:
             return None
@@ -237,7 +237,7 @@ class MathText(Environment):
             raise ValueError(
                 f'{row.where}: "solution" comes to {stated!r}, but "answer" is {row.answer!r}'
             )
-        return self.conclude(row.solution, gold.text)
+        return self.conclude(bare, row.solution, gold.text)
 
     def _lot(self, problem: Problem) -> float:
         """A number from 0 to 1 that near duplicates share."""

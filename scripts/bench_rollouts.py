@@ -40,12 +40,13 @@ def prompts(work: str, count: int) -> tuple[list[Any], Any]:
     from agents.policies import Prompt
     from agents.roles.solver import solver_prompt
     from coevo.compose import compose
+    from coevo.gate import Gate
     from coevo.run_folder import make_environment
     from coevo.seeds import sample_seeds
 
     config = compose([*WORK[work], f"curriculum.seeds={count}"])
     environment = make_environment(config.environment)
-    problems = sample_seeds(environment, config.curriculum, 0, [])
+    problems = sample_seeds(environment, config.curriculum, 0, Gate(environment, []))
     template = config.agents.solver.template
     return [
         Prompt(text=solver_prompt(environment, template, p), task="solve", problem=p)

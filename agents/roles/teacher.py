@@ -189,7 +189,8 @@ class Teacher:
 
     def _claimed(self, problem: Problem, reply: Reply) -> Problem | None:
         """The problem with a reply's answer and solution; None if no single answer can be read."""
-        solution = self.environment.conclude(reply["solution"].strip(), reply["answer"].strip())
+        worked, stated = reply["solution"].strip(), reply["answer"].strip()
+        solution = self.environment.conclude(problem, worked, stated)
         answer = self.environment.read_answer(problem, solution)
         if answer is None:
             return None

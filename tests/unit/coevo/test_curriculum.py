@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from coevo.config import CurriculumConfig
+from coevo.config import CurriculumConfig, UtilityConfig
 from coevo.curriculum import Curriculum, Standing, zone_of
 from environments import Problem
 
@@ -153,3 +154,41 @@ def test_draws_depend_on_the_generator_alone() -> None:
 
     assert draw(fresh(), 1) == draw(fresh(), 1)
     assert draw(fresh(), 1) != draw(fresh(), 2)
+
+
+def test_replay_is_steered_to_cells_by_the_utility_of_their_mean_success() -> None:
+    """Two cells with means 1/2 and 7/8 under a Gaussian: exp(0) to exp(-(0.375/0.2)²/2) = 0.1724.
+
+    The second has twice as many problems, which share its worth.
+    """
+    config = CurriculumConfig(replay_share=0.5, backlog_share=0.0, replay="utility")
+    steered = Curriculum(config, 1, UtilityConfig(mu=0.5, sigma=0.2))
+    learning = [dataclasses.replace(p, family="a") for p in problems(10)]
+    nearly = [dataclasses.replace(p, family="b") for p in problems(20, first=10)]
+    steered.admit([*learning, *nearly])
+    attempted(steered, {n: 4 for n in range(10)} | {n: 7 for n in range(10, 30)}, k=8)
+    for number in range(30):
+        steered.queue.pop(str(number))
+    drawn = Counter()
+    for seed in range(3000):
+        for problem, kind in steered.draw(np.random.default_rng(seed)):
+            assert kind == "replay"
+            drawn[problem.family] += 1
+    assert drawn.total() == 6000
+    first = Counter()
+    for seed in range(3000):  # the first of the two is drawn in proportion
+        problem, _ = steered.draw(np.random.default_rng(seed))[0]
+        first[problem.family] += 1
+    assert first["b"] / first["a"] == pytest.approx(0.1724, abs=0.03)
+
+
+def test_replay_without_worth_is_uniform() -> None:
+    config = CurriculumConfig(replay_share=0.5, backlog_share=0.0, replay="utility")
+    steered = Curriculum(config, 4, UtilityConfig(name="variance"))  # 0 where all are solved
+    steered.admit(problems(20))
+    attempted(steered, {n: 4 for n in range(20)})
+    for number in range(20):
+        steered.queue.pop(str(number))
+    ids, kinds = draw(steered)
+    assert len(set(ids)) == 8
+    assert set(kinds) == {"replay"}

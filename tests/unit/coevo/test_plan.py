@@ -18,6 +18,7 @@ from coevo import cli, compose, footprint, plan
 from coevo.architecture import KNOWN
 from coevo.config import Config, LearnerConfig, LoraConfig, PolicyConfig, RoleConfig, VLLMConfig
 from coevo.footprint import GIB, Footprint
+from coevo.gate import Gate
 from coevo.placement import Actor, fullest, place
 from coevo.plan_report import render
 from coevo.run_folder import make_environment
@@ -237,7 +238,7 @@ def test_every_shipped_experiment_finds_its_seeds(experiment: str) -> None:
     config = compose.compose([f"experiment={experiment}"])
     environment = make_environment(config.environment)
     reserved = heldout(environment, config.evaluation.per_cell)
-    seeds = sample_seeds(environment, config.curriculum, config.seed, reserved)
+    seeds = sample_seeds(environment, config.curriculum, config.seed, Gate(environment, reserved))
     assert len(seeds) == config.curriculum.seeds
 
 

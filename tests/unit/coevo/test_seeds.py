@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from coevo.config import ConfigError, CurriculumConfig
+from coevo.gate import Gate
 from coevo.seeds import read_seeds, sample_seeds
 from environments.arithmetic import Arithmetic
 from environments.benchmark import heldout
@@ -18,7 +19,7 @@ ENVIRONMENT = Arithmetic()
 
 def sample(seed: int = 0, **changes: object):
     config = CurriculumConfig(**({"seeds": 36, "seed_levels": [2, 5]} | changes))
-    return sample_seeds(ENVIRONMENT, config, seed, heldout(ENVIRONMENT, 2))
+    return sample_seeds(ENVIRONMENT, config, seed, Gate(ENVIRONMENT, heldout(ENVIRONMENT, 2)))
 
 
 def write(folder: Path, *lines: str | bytes) -> Path:
@@ -69,7 +70,7 @@ def test_more_seeds_than_there_are() -> None:
             return str(len(problem.statement))
 
     with pytest.raises(ConfigError, match=r"seeds=9: arithmetic gave only \d different.*fewer"):
-        sample_seeds(Small(), CurriculumConfig(seeds=9, seed_levels=[2, 2]), 0, [])
+        sample_seeds(Small(), CurriculumConfig(seeds=9, seed_levels=[2, 2]), 0, Gate(Small(), []))
 
 
 def test_a_file_is_read_in_order(tmp_path: Path) -> None:

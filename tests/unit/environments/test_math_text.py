@@ -399,7 +399,7 @@ def test_without_a_reference_answer_nothing_is_paid_but_the_answer_is_read():
 
 
 def test_a_solution_is_concluded_by_its_one_boxed_answer():
-    concluded = SEEDED.conclude(r"First \boxed{5}, then \boxed{\frac{1}{2}}.", "18")
+    concluded = SEEDED.conclude(problem("18", NEW), r"First \boxed{5}, then \boxed{\frac{1}{2}}.", "18")
     assert concluded == "First 5, then \\frac{1}{2}.\n\\boxed{18}"
     assert SEEDED.verify(problem("18", NEW), concluded).correct
 

@@ -1,0 +1,124 @@
+"""`coevo leaks`: which problems of evaluation sets a run has trained on, and which it refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from coevo import compose
+from coevo.config import ConfigError
+from coevo.decontamination import OWN, EvaluationSets, registered
+from coevo.explain import shorten
+from coevo.run_folder import RunFolder, open_run
+from environments.benchmark import heldout
+
+SHOWN = 20  # leaks that are printed; the file has all
+
+
+def main(name: str, words: Sequence[str]) -> int:
+    """Prints the report and writes `leaks.json` into the run; 1 if anything has leaked."""
+    run = open_run(name)
+    report = inspect(run, words)
+    path = run.path / "leaks.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(report, indent=1) + "\n")
+    temporary.replace(path)
+    render(report, Console(highlight=False))
+    print(f"written: {path}")
+    return 1 if report["leaks"] else 0
+
+
+def inspect(run: RunFolder, words: Sequence[str] = ()) -> dict[str, Any]:
+    """The pool of a run against every set that it registered, and those that `words` add.
+
+    `words` are of the form `gsm8k=FILE`, or `gsm8k` for the hub, and keys of `decontamination`.
+    Raises `ConfigError` on a word or a set that cannot be read.
+    """
+    config = compose.from_plain(compose.load(run.path / "config.yaml"), _overrides(words))
+    sets = registered(config, heldout(run.environment, config.evaluation.per_cell))
+    names = [OWN, *config.decontamination.against]
+    sizes = {name: sum(entry[0] == name for entry in sets.entries) for name in names}
+    leaks = _leaks(run, sets)
+    refused = {
+        row["status"]: row["count"]
+        for row in run.store.query(
+            "SELECT status, count(*) AS count FROM proposals "
+            "WHERE status = ? OR status LIKE 'contaminated:%' GROUP BY status ORDER BY status",
+            OWN,
+        )
+    }
+    by_set = {
+        name: {
+            "problems": size,
+            "leaked": len({leak["evaluation_id"] for leak in leaks if leak["set"] == name}),
+            "refused": sum(n for status, n in refused.items() if _set_of(status) == name),
+        }
+        for name, size in sizes.items()
+    }
+    return {"run": run.name, "pool": len(run.store.problems()), "sets": by_set,
+            "refused": refused, "leaks": leaks}  # fmt: skip
+
+
+def _overrides(words: Sequence[str]) -> list[str]:
+    overrides = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key.startswith("decontamination."):
+            overrides.append(word)
+        elif not key.isidentifier():
+            raise ConfigError(f"{word}: write NAME=FILE of an evaluation set, such as gsm8k=FILE")
+        else:
+            overrides.append(f"decontamination.against.{key}={value or 'null'}")
+    return overrides
+
+
+def _leaks(run: RunFolder, sets: EvaluationSets) -> list[dict[str, Any]]:
+    """Every problem of the pool that an evaluation set has, with the rounds that trained on it."""
+    trained: dict[str, list[int]] = {}
+    for t, problem_id, _ in run.store.batches():
+        trained.setdefault(problem_id, []).append(t)
+    found = []
+    for problem in run.store.problems():
+        if match := sets.match(problem.statement):
+            found.append(
+                {
+                    "set": match.benchmark,
+                    "how": match.how,
+                    "score": match.score,
+                    "problem_id": problem.id,
+                    "statement": problem.statement,
+                    "author": problem.author,
+                    "admitted": problem.round,
+                    "trained": trained.get(problem.id, []),
+                    "evaluation_id": match.problem_id,
+                    "evaluation_statement": match.statement,
+                }
+            )
+    return found
+
+
+def _set_of(status: str) -> str:
+    return status.split(":")[1] if ":" in status else status
+
+
+def render(report: dict[str, Any], console: Console) -> None:
+    table = Table(title=f"{report['run']}: {report['pool']} problems in the pool")
+    table.add_column("evaluation set")
+    for name in ("problems", "leaked", "refused"):
+        table.add_column(name, justify="right")
+    for name, row in report["sets"].items():
+        table.add_row(name, *(f"{row[key]:,}" for key in ("problems", "leaked", "refused")))
+    console.print(table)
+    for leak in report["leaks"][:SHOWN]:
+        console.print(
+            f"{leak['problem_id']} ({leak['author']}, round {leak['admitted']}) "
+            f"{leak['how']} {leak['score']:.2f} in {leak['set']}:\n"
+            f"  {shorten(leak['statement'], 70)}\n  {shorten(leak['evaluation_statement'], 70)}",
+            markup=False,
+        )
+    if len(report["leaks"]) > SHOWN:
+        console.print(f"and {len(report['leaks']) - SHOWN} more")

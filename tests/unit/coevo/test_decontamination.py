@@ -1,0 +1,139 @@
+"""Problems of evaluation sets are found again, however they are spelt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coevo.config import DecontaminationConfig
+from coevo.decontamination import EvaluationSets, words
+from coevo.gate import Gate
+from environments import Problem
+from environments.arithmetic import Arithmetic
+from environments.benchmark import heldout
+from environments.sums_in_words import SumsInWords
+
+TRAIN = (
+    "A train leaves Kassel at 9 in the morning and travels 240 kilometers at a constant speed of "
+    "80 kilometers an hour, stopping once for 15 minutes. At what time does it arrive?"
+)
+ROOTS = r"Find the sum of all real roots of $x^4 - 5x^2 + 4 = 0$."
+
+
+def problem(statement: str) -> Problem:
+    return Problem(domain="text", family="other", statement=statement)
+
+
+def sets(name: str = "gsm8k", *statements: str, **changes: float) -> EvaluationSets:
+    chosen = statements or (TRAIN, ROOTS)
+    return EvaluationSets({name: map(problem, chosen)}, DecontaminationConfig(**changes))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROOTS,
+        "Find the sum of all  real roots of x^4 - 5x^2 + 4 = 0",
+        "FIND the sum of all real roots of \\(x^4 - 5x^2 + 4 = 0\\)?".replace("(", "").replace(
+            ")", ""
+        ),
+        "“Find the sum of all real roots of $x^{4} - 5x^{2} + 4 = 0$.”".replace("“", '"').replace(
+            "”", '"'
+        ),
+        "Find the sum of all real roots of $x^４ - 5x^2 + 4 = 0$.",  # noqa: RUF001
+    ],
+)
+def test_spelling_hides_nothing(text: str) -> None:
+    match = sets().match(text)
+    assert match is not None
+    assert (match.benchmark, match.how, match.score) == ("gsm8k", "exact", 1.0)
+    assert match.status == "contaminated:gsm8k:exact"
+
+
+def test_one_inside_a_longer_text_is_found_by_ngrams() -> None:
+    match = sets().match(f"Here is an exercise for you. {TRAIN} Explain each of your steps.")
+    assert match is not None
+    assert (match.how, match.score) == ("ngrams", 1.0)
+
+
+def test_the_share_counts_words_of_the_evaluation_problem() -> None:
+    """The first 18 of the 33 words, in eleven 8-grams."""
+    tokens = words(TRAIN)
+    part = " ".join(tokens[:18])
+    match = sets().match(f"{part} and then something else happens altogether")
+    assert match is not None
+    assert match.score == pytest.approx(18 / len(tokens))
+    assert sets(ngram_share=0.9).match(f"{part} and then it stops") is None
+
+
+def test_a_few_other_words_are_a_near_duplicate() -> None:
+    base = "What is the area of a square with a side of 12 meters and a round hole"
+    match = sets("amc23", base, ngram=64).match(f"So {base}")
+    assert match is not None
+    assert match.how == "near"
+    shared, union = len(words(base)) - 2, len(words(base)) - 1  # of 3-grams
+    assert match.score == pytest.approx(shared / union)
+
+
+def test_another_problem_is_none() -> None:
+    assert sets().match("How many primes are there between 10 and 50?") is None
+    assert (
+        sets().match("Find the sum of all real roots of $3y^5 = 7y + 11$ that are below 2.") is None
+    )
+    assert sets().match("") is None
+    assert EvaluationSets({}, DecontaminationConfig()).match(ROOTS) is None
+
+
+def test_signs_are_words() -> None:
+    assert words("$x+1$") != words("$x-1$")
+    assert words("x + 1.") == words("x+1")
+
+
+def test_templates_of_the_own_set_need_the_same_numbers() -> None:
+    """Held-out problems share every word but numbers with those trained on."""
+    other = TRAIN.replace("240", "320")
+    assert sets("heldout").match(other) is None
+    assert sets("gsm8k").match(other) is not None
+    match = sets("heldout").match(f"{TRAIN} Please tell.")
+    assert match is not None
+    assert match.status == "heldout"
+
+
+@pytest.mark.parametrize("environment", [Arithmetic(), SumsInWords()], ids=lambda e: e.name)
+def test_an_environments_own_problems_hardly_ever_match(environment) -> None:
+    reserved = heldout(environment, 4)
+    found = EvaluationSets({"heldout": reserved}, DecontaminationConfig())
+    gate = Gate(environment, reserved)
+    for one in reserved:
+        assert found.match(one.statement) is not None
+    rng = np.random.default_rng(0)
+    drawn = [environment.sample(rng, {"level": environment.levels[-1]}) for _ in range(300)]
+    matched = [p for p in drawn if gate.leak(p) is None and found.match(p.statement)]
+    assert len(matched) <= 3
+
+
+def test_the_gate_names_set_and_test() -> None:
+    environment = Arithmetic()
+    benchmark = [environment.parse_problem("7+5-3")]
+    found = EvaluationSets({"mine": benchmark}, DecontaminationConfig())
+    gate = Gate(environment, [], sets=found)
+    fresh = [environment.parse_problem(text) for text in ("7+5-3", "7+5-4")]
+    assert gate.screen(fresh) == ["contaminated:mine:exact", None]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=200), st.integers(0, 2**32 - 1))
+def test_similarity_is_counted_exactly(text: str, seed: int) -> None:
+    """A text that keeps at least the threshold of another's 3-grams is found, whatever MinHash draws."""
+    rng = np.random.default_rng(seed)
+    vocabulary = [f"w{i}" for i in range(500)]
+    base = [vocabulary[i] for i in rng.integers(500, size=60)]
+    close = [*base, "zzz"]  # one 3-gram more of 59
+    found = EvaluationSets({"x": [problem(" ".join(base))]}, DecontaminationConfig(ngram=64))
+    match = found.match(" ".join(close))
+    assert match is not None
+    assert match.how == "near"
+    assert match.score > 0.95
+    found.match(text)  # never raises
