@@ -16,7 +16,7 @@ from environments.verification.extract import final_answer
 
 STATEMENT = ("problem", "question", "statement")
 ANSWER = ("answer", "final_answer")
-SUBJECT = ("subject", "subfield", "type")
+SUBJECT = ("subfield", "subject", "type")
 
 Fields = Mapping[str, Any]  # names in lower case, for copies of one set differ in them
 
@@ -232,8 +232,8 @@ def _number_or_text(name: str, value: Any, where: str) -> str:
 
 
 def _subject(fields: Fields) -> str | None:
-    found = next((fields[name] for name in SUBJECT if isinstance(fields.get(name), str)), "")
-    return found.strip() or None
+    found = (str(fields.get(name) or "").strip() for name in SUBJECT)
+    return next((name for name in found if name), None)
 
 
 def _level(value: Any, where: str) -> int | None:

@@ -75,7 +75,7 @@ class Unscorable:
 class BenchmarkSet(Environment):
     """The problems of one published set, from the user's copy of it.
 
-    `name` is a key of `PUBLISHED`, `path` the file, or several with commas between them (AIME is
+    `benchmark` is a key of `PUBLISHED`, `path` the file, or several with commas between them (AIME is
     also published in two halves). `sha256` is what the files must have, with commas likewise; `rows`
     how many rows: None for the published number, `any`, or a number. `tolerance` is that of numbers
     whose row gives none (`0.01`, or `1%`), `seconds` the deadline of one symbolic comparison.
@@ -87,18 +87,18 @@ class BenchmarkSet(Environment):
 
     def __init__(
         self,
-        name: str,
+        benchmark: str,
         path: str,
         sha256: str | None = None,
         rows: str | int | None = None,
         tolerance: str | None = None,
         seconds: float = 5.0,
     ):
-        if name not in PUBLISHED:
-            raise ValueError(f"there is no set {name!r}; one of {', '.join(PUBLISHED)}")
-        self.name, self.seconds = name, seconds
-        self.files, read = _read(PUBLISHED[name].reader, path, sha256)
-        self.repeated = _check(name, path, read, rows)
+        if benchmark not in PUBLISHED:
+            raise ValueError(f"there is no set {benchmark!r}; one of {', '.join(PUBLISHED)}")
+        self.name, self.seconds = benchmark, seconds
+        self.files, read = _read(PUBLISHED[benchmark].reader, path, sha256)
+        self.repeated = _check(benchmark, path, read, rows)
         self._rows: dict[str, Row] = {}
         self._scorable: dict[str, bool] = {}
         self.tolerance = tolerance

@@ -78,7 +78,7 @@ def open_benchmark(
         name=name,
         environment=SET,
         options={
-            "name": name,
+            "benchmark": name,
             "path": ",".join(file.path for file in found.files),
             "sha256": ",".join(file.sha256 for file in found.files),
             "rows": rows,
