@@ -216,10 +216,18 @@ def columns(scores: Sequence[Score]) -> dict[str, list[float]]:
 
 
 def estimates(scores: Sequence[Score]) -> dict[str, dict[str, Any]]:
-    """{value, ci95} of each column; the bounds are None where one problem is all there is."""
+    """{value, ci95} of each column; the bounds are None where one problem is all there is.
+
+    Where all problems have the same value, `interval` would have no width however few they are.
+    Then at most a share q of the set's population differs, `(1 - q)^n = 0.025` (the exact bound of
+    Clopper and Pearson, 1934), and that share may lie anywhere from 0 to 1.
+    """
     result = {}
     for name, values in columns(scores).items():
         value, (low, high) = interval(values)
+        if low == high:
+            share = 1 - 0.025 ** (1 / len(values))
+            low, high = value * (1 - share), value + (1 - value) * share
         known = math.isfinite(low)
         result[name] = {"value": value, "ci95": [max(0.0, low), min(1.0, high)] if known else None}
     return result

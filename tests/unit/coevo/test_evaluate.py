@@ -5,10 +5,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from coevo.evaluate import Score, difference, interval, maj_at_k, metrics, pass_at_k
+from agents.records import Completion, Usage
+from coevo.evaluate import (
+    Measured,
+    Score,
+    difference,
+    estimates,
+    interval,
+    maj_at_k,
+    metrics,
+    pass_at_k,
+    tally,
+)
+from environments import Problem, Verdict
 
 
 def score(answers: Sequence[str | None], gold: str = "7", name: str = "p", **kind: object) -> Score:
@@ -132,3 +145,45 @@ def test_difference_by_hand_where_problems_differ() -> None:
 def test_difference_needs_the_same_problems() -> None:
     with pytest.raises(ValueError, match="same problems"):
         difference([hits(1, name="a")], [hits(1, name="b")])
+
+
+def test_estimates_of_equal_values_keep_a_width() -> None:
+    """Four problems, none right: (1 - q)^4 = 0.025 gives q = 0.602365; all right mirrors it; all
+    half right leaves half of that on each side."""
+    none = estimates([hits(0)] * 4)["mean@4"]
+    every = estimates([hits(4)] * 4)["mean@4"]
+    half = estimates([hits(2)] * 4)["mean@4"]
+    assert none == {"value": 0.0, "ci95": pytest.approx([0.0, 0.602365], abs=1e-6)}
+    assert every == {"value": 1.0, "ci95": pytest.approx([0.397635, 1.0], abs=1e-6)}
+    assert half == {"value": 0.5, "ci95": pytest.approx([0.198818, 0.801182], abs=1e-6)}
+    assert estimates([hits(0)])["mean@4"] == {"value": 0.0, "ci95": None}
+
+
+def test_tally_counts_verdicts_cut_off_completions_and_tokens() -> None:
+    def drawn(n: int, **kind: Any) -> Completion:
+        return Completion(text="", prompt_ids=(1, 2), token_ids=(7,) * n, **kind)
+
+    asked = Completion(
+        text="", finish_reason="error", usage=Usage(prompt_tokens=9, completion_tokens=5)
+    )
+    problem = Problem(domain="d", family="f", statement="s")
+    rows = [
+        Measured(
+            problem=problem,
+            completions=(drawn(3), drawn(4, finish_reason="length")),
+            verdicts=(Verdict(status="correct"), Verdict(status="unparseable")),
+        ),
+        Measured(
+            problem=problem,
+            completions=(asked, drawn(1)),
+            verdicts=(Verdict(status="wrong"), Verdict(status="timeout")),
+        ),
+    ]
+    assert tally(rows) == {
+        "completions": 4,
+        "verdicts": {"correct": 1, "wrong": 1, "unparseable": 1, "timeout": 1, "crash": 0},
+        "cut_off": 1,
+        "failed": 1,
+        "prompt_tokens": 2 + 9,
+        "completion_tokens": 3 + 4 + 5 + 1,
+    }
