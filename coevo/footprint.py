@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coevo.architecture import Architecture, Weight
-from coevo.config import LearnerConfig, RoleConfig
+from coevo.config import POLICY_GRADIENT, PREFERENCE, LearnerConfig, RoleConfig
 
 GIB = 2**30
 
@@ -143,13 +143,18 @@ def _forward(model: Architecture, tokens: int, each: int) -> float:
 
 
 def learner(
-    role: RoleConfig, model: Architecture, sequences: int, prompt: int, completion: int
+    role: RoleConfig,
+    model: Architecture,
+    sequences: int,
+    prompt: int,
+    completion: int,
+    teacher: Architecture | None = None,
 ) -> Footprint:
     """A learner, on each of its GPUs, over which its layers are spread; or one of its ranks, each with a
     share of every tensor that lasts and micro-batches of its own.
 
     A micro-batch holds whole groups: one of `sequences` of `prompt` and `completion` tokens, or
-    as many as `tokens_per_micro_batch` allows.
+    as many as `tokens_per_micro_batch` allows. `teacher` is the model that is distilled.
     """
     config, each = role.learner, element_bytes(role.learner.dtype, role.learner.gpus)
     adapters = model.adapters(config.lora.rank, config.lora.targets)
@@ -170,6 +175,7 @@ def learner(
         "gathered": gathered(config, model, each),
         "bf16 copies": of_parameters(trained, low) / spread,
         "activations": kept / spread + max(0.0, again - logits),  # not both at once
+        "frozen": frozen(config, model, teacher, each) / spread,
         "logits": logits,  # of the completions; the last GPU has the head
         "overhead": CUDA_CONTEXT_GIB if config.gpus else PROCESS_GIB,
     }
@@ -177,7 +183,7 @@ def learner(
     passing = parts["bf16 copies"] + parts["activations"] + parts["logits"] + parts["gathered"]
     parts["optimizer"] += max(0.0, temporary(config, trained) / share - passing)
     rest = parts["weights"] + parts["adapters"] + states(config, trained) / share
-    rest += parts["overhead"]  # without gradients; a learner stays on its GPU
+    rest += parts["frozen"] + parts["overhead"]  # without gradients; a learner stays on its GPU
     # tensors on the host, and the bytes sent; by the first of the ranks
     hand_over = 2 * of_parameters(trained, each) / config.ranks
     return Footprint(
@@ -186,6 +192,21 @@ def learner(
         asleep=rest,
         host=hand_over + (PROCESS_GIB if config.gpus else sum(parts.values())),
     )
+
+
+def frozen(
+    config: LearnerConfig, model: Architecture, teacher: Architecture | None, each: int
+) -> float:
+    """GiB of models that are only read, whole on each rank: the model before training as reference,
+    which under LoRA is its base, and a distilled teacher."""
+    held: list[Weight] = []
+    compares = config.objective in PREFERENCE and config.objective not in ("simpo", "redi")
+    compares = compares or (config.objective in POLICY_GRADIENT and config.kl_weight > 0)
+    if config.reference == "base" and compares and not config.lora.rank:
+        held += model.weights()
+    if config.objective == "distill" and teacher is not None:
+        held += teacher.weights()
+    return of_parameters(held, each)
 
 
 def gathered(config: LearnerConfig, model: Architecture, each: int) -> float:

@@ -150,8 +150,20 @@ def _with_footprint(actor: Actor, member: Member, config: Config) -> Actor:
         size = footprint.rollouts(member.role, member.model, member.prompt, member.completion)
     else:
         sequences, completion = group_of(member, config), member.role.sampling.max_tokens
-        size = footprint.learner(member.role, member.model, sequences, member.prompt, completion)
+        size = footprint.learner(
+            member.role, member.model, sequences, member.prompt, completion, _taught_by(member)
+        )
     return replace(actor, footprint=size)
+
+
+def _taught_by(member: Member) -> architecture.Architecture | None:
+    """The model that a learner distils, if it does and the model is known here."""
+    if member.role.learner.objective != "distill":
+        return None
+    try:
+        return architecture.find(member.role.learner.teacher)
+    except ValueError:
+        return None
 
 
 def group_of(member: Member, config: Config) -> int:

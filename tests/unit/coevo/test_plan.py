@@ -77,6 +77,24 @@ def test_full_fine_tuning_takes_16_bytes_a_parameter_with_adamw() -> None:
     assert size.resting == pytest.approx(12 * each + footprint.CUDA_CONTEXT_GIB)
 
 
+def test_models_that_are_only_read_count_too() -> None:
+    """Qwen3-8B before training in bfloat16 beside the one that learns; the base of a LoRA is it already."""
+
+    def held(**changes: object) -> float:
+        size = footprint.learner(one_gpu(**changes), QWEN, 1, 256, 1000, teacher=QWEN)
+        assert size.parts["frozen"] <= size.resting
+        return size.parts["frozen"]
+
+    copy = pytest.approx(2 * 8_190_735_360 / GIB)
+    assert held() == held(reference="base", lora=LoraConfig(rank=8)) == 0
+    assert held(reference="base") == copy
+    assert (
+        held(reference="base", objective="simpo") == held(reference="base", objective="grpo") == 0
+    )
+    assert held(reference="base", objective="grpo", kl_weight=0.1) == copy
+    assert held(objective="distill") == copy
+
+
 def test_fused_adamw_takes_nothing_but_its_two_moments() -> None:
     role = one_gpu(tokens_per_micro_batch=16)
     parts = footprint.learner(role, QWEN, sequences=1, prompt=8, completion=8).parts
