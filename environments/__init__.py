@@ -15,6 +15,7 @@ ENVIRONMENTS = {
     "arithmetic": "environments.arithmetic:Arithmetic",
     "math_text": "environments.math_text:MathText",
     "mixture": "environments.mixture:Mixture",
+    "reasoning_gym": "environments.reasoning_gym:ReasoningGym",
     "sums_in_words": "environments.sums_in_words:SumsInWords",
 }
 
