@@ -191,6 +191,8 @@ def model_config(model: str, request: Request, like: str | None) -> Config:
         chosen = any(override.startswith("experiment=") for override in overrides)
         if not chosen and model in compose.group_options("experiment"):
             overrides = [f"experiment={model}", *overrides]
+        if not request.gives("learner@agents.solver.learner"):
+            overrides = [*overrides, "learner@agents.solver.learner=none"]
         config = compose.compose(overrides)
     try:
         model_folder(model)
@@ -227,13 +229,14 @@ def prepare(config: Config, request: Request) -> tuple[Config, Benchmark]:
         config.environment = EnvironmentConfig(name=found.environment, options=found.options)
         text = found.environment in TEXT
         if own != ("math_text" if found.environment == benchmarks.SET else found.environment):
-            if config.agents.solver.model == "tiny":
+            solver = config.agents.solver
+            if solver.model == "tiny" and solver.policy.name != "rules":
                 raise ConfigError(
                     f"benchmark={request.benchmark}: the model tiny reads 27 characters, and of the "
                     "benchmarks heldout and arithmetic alone; write another model"
                 )
             if not request.gives("agents.solver.template"):
-                config.agents.solver.template = "{prompt}"
+                solver.template = "{prompt}"
             if text and not request.gives(SHORT["max_tokens"]):
                 config.evaluation.sampling.max_tokens = TEXT_TOKENS
     if request.limit is not None:

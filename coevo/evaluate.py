@@ -225,7 +225,7 @@ def estimates(scores: Sequence[Score]) -> dict[str, dict[str, Any]]:
     result = {}
     for name, values in columns(scores).items():
         value, (low, high) = interval(values)
-        if low == high:
+        if high - low < 1e-9:
             share = 1 - 0.025 ** (1 / len(values))
             low, high = value * (1 - share), value + (1 - value) * share
         known = math.isfinite(low)

@@ -152,6 +152,10 @@ class BenchmarkSet(Environment):
         answer = problem.answer if verdict.correct else verdict.answer
         return Verdict(status=verdict.status, answer=answer, detail=verdict.detail)
 
+    def solve(self, problem: Problem) -> str | None:
+        """The reference answer in a box; None where it cannot be read."""
+        return None if problem.answer is None else f"\\boxed{{{problem.answer}}}"
+
     def parse_problem(self, text: str) -> Problem | Malformed:
         key = problem_id(self.name, text.strip())
         known = next((problem for problem in self.problems if problem.id == key), None)

@@ -1,0 +1,72 @@
+"""`coevo eval` on built-in benchmarks and on files of published sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from environments.benchmarks import checksum, first, open_benchmark
+
+ORACLE = ("policy@agents.solver.policy=rules", "runtime=inline")  # solves what can be scored
+
+
+@pytest.fixture
+def minerva(tmp_path: Path) -> Path:
+    rows = [
+        {"question": "What is $\\frac{1}{2}+\\frac{1}{3}$?", "answer": "\\frac{5}{6}"},
+        {"question": "How many sides has a hexagon?", "answer": "6"},
+        {"question": "Why is that so?", "answer": "see \\S 3 & below"},
+    ]
+    path = tmp_path / "minerva.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_run_is_measured_before_and_after_on_a_built_in_benchmark(
+    finished_run: Path, coevo: Any, tmp_path: Path
+) -> None:
+    words = ["benchmark=arithmetic", "k=2", "--limit", "12", "--to", tmp_path]
+    done = coevo("eval", finished_run, *words)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "eval-arithmetic-limit12.json").read_text())
+    problems = first(open_benchmark("arithmetic").problems, 12)
+    assert (result["problems"], result["limit"]) == (12, 12)
+    assert result["problems_sha256"] == checksum(problems)
+    assert f"problems: sha256 {checksum(problems)}" in done.stdout
+    base, final = (result["completions"][weights] for weights in ("base", "final"))
+    for counts in (base, final):
+        assert sum(counts["verdicts"].values()) == counts["completions"] == 24
+        assert counts["seconds"] > 0 and counts["completion_tokens"] > 24
+    assert base["verdicts"] != final["verdicts"]
+    share = base["verdicts"]["correct"] / 24
+    assert share == pytest.approx(result["weights"]["base"]["all"]["mean@2"]["value"])
+    assert result["difference"]["base"] == pytest.approx(share)
+    assert result["change"]["all"]["mean@2"]["delta"] == result["difference"]["delta"]
+
+
+def test_what_cannot_be_scored_counts_as_wrong_and_is_told(
+    minerva: Path, coevo: Any, tmp_path: Path
+) -> None:
+    words = ["benchmark=minerva", f"path={minerva}", "rows=any", "k=2", "--to", tmp_path / "out"]
+    done = coevo("eval", "tiny", *words, *ORACLE, "--save-completions")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out" / "eval-minerva.json").read_text())
+    assert result["weights"]["model"]["all"]["mean@2"]["value"] == pytest.approx(2 / 3)
+    assert result["weights"]["model"]["all"]["maj@2"]["value"] == pytest.approx(2 / 3)
+    assert [one["where"] for one in result["not_scorable"]] == [f"{minerva}, line 3"]
+    assert "warning: 1 of the problems are not scorable" in done.stdout
+    assert f"sha256 {result['files'][0]['sha256']}" in done.stdout
+    lines = (tmp_path / "out" / "eval-minerva.completions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["correct"] * 4 + ["wrong"] * 2
+
+
+def test_a_file_of_another_size_is_refused_before_anything_is_loaded(
+    minerva: Path, coevo: Any
+) -> None:
+    done = coevo("eval", "tiny", "benchmark=minerva", f"path={minerva}", *ORACLE)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "minerva was published with 272 problems, found 3; write rows=any" in done.stderr
+    assert done.stderr.count("\n") == 1
