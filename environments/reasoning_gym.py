@@ -15,9 +15,10 @@ import numpy as np
 from environments.base import Diagnosis, Direction, Environment, Malformed, Problem, Verdict
 from environments.reasoning import source
 from environments.reasoning.answers import read
-from environments.reasoning.families import FAMILIES, REFUSED
+from environments.reasoning.families import FAMILIES
 from environments.reasoning.family import LONGEST_STATEMENT
 from environments.reasoning.reading import Reading
+from environments.reasoning.refused import REFUSED
 from environments.verification import verify
 from environments.verification.extract import final_answer
 
