@@ -44,7 +44,7 @@ the configuration; by default a run is measured as it measured itself.
                                             a published set, from your copy or from the hub
 
 benchmarks: heldout (the run's own environment); built in, without a network: arithmetic,
-sums_in_words, math_seeds; published: gsm8k, math500, amc23, aime24, aime25, minerva,
+sums_in_words, math_seeds, reasoning_gym; published: gsm8k, math500, amc23, aime24, aime25, minerva,
 olympiadbench, with path=FILE, sha256=…, rows=any and tolerance=… for them (docs/benchmarks.md).
 """
 LEAKS_EXAMPLES = """
