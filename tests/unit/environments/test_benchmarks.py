@@ -389,6 +389,7 @@ CHECKSUMS = {
     "arithmetic": (264, "ac1e7609d323557b980bacf32ea749996fd37a2804c4a1012c333c2a81f9a0ce"),
     "sums_in_words": (96, "448165dc09f33db4a4aa36cdf4343ac37bd4d7204a4fd27a68861527fc604191"),
     "math_seeds": (30, "c6ffb9853042bbf8df0c3b121bc42c2fc2a5f1a749d143bfbef370a7b57118a8"),
+    "reasoning_gym": (218, "dba02380417cc0d85ea0ab1b1e8663be3c04ed3d25632112fbe1cde85e0142b0"),
 }
 
 
