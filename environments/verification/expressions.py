@@ -1,35 +1,35 @@
-r"""Expressions that may be shown to the symbolic judge: a grammar, size limits, a canonical text.
+r"""Expressions that may be compared by algebra: a grammar, size limits, a canonical text.
 
-What is not listed here is refused: no names of functions in plain letters, no `\int`, `\sum` or
-`\gcd` (they are questions, not answers), no attributes, quotes or calls.
+What is not listed here is refused: no names of functions in plain letters but the usual ones, no
+`\int`, `\sum` or `\gcd` (they are questions, not answers), no attributes, quotes or calls.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+from environments.verification import trees
 
 DEEPEST = 8  # brackets within brackets
 LONGEST_NUMBER = 30  # digits
 LONGEST_EXPONENT = 3  # digits
 MOST_LETTERS = 3  # side by side: a product of variables
 
-_FUNCTIONS = r"\sin \cos \tan \cot \sec \csc \arcsin \arccos \arctan \log \ln \exp \binom"
-_OTHERS = (
-    r"\frac \sqrt \pi \cdot \times \div \pm \infty \cup \cap \in \le \leq \ge \geq \ne \neq \emptyset "
-    r"\alpha \beta \gamma \delta \theta \lambda \mu \phi \omega \{ \}"
-)
-FUNCTIONS = frozenset(_FUNCTIONS.split())
-COMMANDS = FUNCTIONS | frozenset(_OTHERS.split())
-_TOKEN = re.compile(
-    r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|\\[{}]|[A-Za-z]+|[-+*/^=<>,()\[\]{}|_]"
-)
-_OPENING, _CLOSING = {"(", "[", "{", r"\{"}, {")", "]", "}", r"\}"}
+_OTHERS = r"\log \frac \sqrt \pi \cdot \times \div \infty"
+FUNCTIONS = trees.FUNCTIONS | {r"\log"}
+COMMANDS = FUNCTIONS | trees.GREEK | set(trees.RELATIONS) | frozenset(_OTHERS.split())
+_PLAIN_NAMES = "|".join(sorted((name[1:] for name in FUNCTIONS), key=len, reverse=True))
+_PLAIN_FUNCTION = re.compile(rf"(?<![\\A-Za-z])({_PLAIN_NAMES})(?![A-Za-z])")
+_TOKEN = re.compile(r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]+|[-+*/^=<>()\[\]{}|_]")
+_OPENING, _CLOSING = {"(", "[", "{"}, {")", "]", "}"}
 
 
 def canonical(text: str) -> str | None:
     """The expression without needless spaces, or None where it breaks the grammar or a limit."""
     text = re.sub(r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
     text = re.sub(r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi ", text)
+    text = _PLAIN_FUNCTION.sub(r"\\\1 ", text).replace("**", "^")
     tokens: list[str] = []
     end = 0
     for match in _TOKEN.finditer(text):
@@ -47,20 +47,13 @@ def canonical(text: str) -> str | None:
     return written
 
 
-def shape(text: str) -> tuple[str, int]:
-    """The brackets around a canonical expression and the commas at its top level.
-
-    `(1,2)`, `[1,2]` and `\\{1,2\\}` have different shapes; brackets without a comma are no shape.
-    """
-    tokens = [match.group() for match in _TOKEN.finditer(text)]
-    depths = _depths(tokens)
-    around = ""
-    if len(tokens) > 2 and tokens[0] in _OPENING and 0 not in depths[:-1]:
-        around = tokens[0] + tokens[-1]
-    level = 1 if around else 0
-    commas = sum(t == "," and d == level for t, d in zip(tokens, depths, strict=True))
-    is_set = around == r"\{\}"
-    return (around if commas or is_set else "", commas)
+@lru_cache(maxsize=2048)
+def tree(text: str) -> trees.Tree | None:
+    """The tree of a canonical expression, None where it could be meant in more than one way."""
+    try:
+        return trees.read(text)
+    except (trees.NoTreeError, RecursionError):
+        return None
 
 
 def functions(text: str) -> frozenset[str]:
@@ -71,7 +64,7 @@ def functions(text: str) -> frozenset[str]:
 def _well_formed(tokens: list[str]) -> bool:
     depths = _depths(tokens)
     return (
-        any(token.isalnum() or token in (r"\pi", r"\infty", r"\emptyset") for token in tokens)
+        any(token.isalnum() or token in (r"\pi", r"\infty") for token in tokens)
         and all(token in COMMANDS for token in tokens if token[0] == "\\")
         and all(len(token) <= MOST_LETTERS for token in tokens if token[0].isalpha())
         and all(len(token) <= LONGEST_NUMBER for token in tokens if _digits(token))
@@ -79,7 +72,6 @@ def _well_formed(tokens: list[str]) -> bool:
         and min(depths) >= 0
         and max(depths) <= DEEPEST
         and tokens.count("{") == tokens.count("}")
-        and tokens.count(r"\{") == tokens.count(r"\}")
         and _flat_powers(tokens)
     )
 

@@ -1,29 +1,33 @@
-"""The symbolic judge's own process: reads pairs of expressions, writes verdicts.
+"""The judge's own process: reads pairs of expressions, writes verdicts.
 
-Started by `symbolic` as a program, never imported: everything slow and everything that may hang,
-crash or eat memory happens here. A request is a line `[gold, prediction, CPU seconds]` in JSON; the
-reply is one line, a status. It ends at the end of its input and when its parent is gone.
+Started by `symbolic` as a program, never imported: everything that may hang, crash or eat memory
+happens here. A request is a line `[gold, prediction, CPU seconds]` in JSON; the reply is one line, a
+status. It ends at the end of its input and when its parent is gone.
+
+Two expressions are equal if they agree at six points or more (constants at one) to more digits than any
+number in them could hide. The points are drawn from a hash of both texts, so that nobody can write
+an expression that differs only elsewhere, and reach beyond every number that is written.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
-import logging
 import math
 import os
+import random
 import resource
 import select
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-DIGITS = 60  # to which constants are compared
-TOLERANCE_DIGITS = 40
-POINTS = (
-    (2, 7),
-    (-3, 11),
-    (13, 5),
-)  # a symbol's values, as fractions, where expressions are compared
+BITS = 400  # of precision at the least; 20 more for each bit of the largest or smallest number
+LARGEST = 4000  # bits before or after the point; what goes beyond is not compared
+SCALES = (3, -1, 1, -3, 40, -40)  # of a variable's values
+FEWEST_POINTS = 2  # at which both must be real numbers
 
 
 def serve(memory: int) -> None:
@@ -66,68 +70,163 @@ def answer(compare: Callable[[str, str], str], gold: str, prediction: str) -> st
 
 
 def make_compare() -> Callable[[str, str], str]:
-    """Imports math-verify; its timeouts are off, for the parent kills this process at a deadline."""
-    logging.disable()
-    from math_verify import LatexExtractionConfig, parse, verify
-
-    def read(text: str) -> Any:
-        found = parse(
-            f"${text}$",
-            [LatexExtractionConfig()],  # the other reader would evaluate the text as Python
-            fallback_mode="no_fallback",
-            extraction_mode="first_match",
-            parsing_timeout=None,
-            raise_on_error=True,
-        )
-        return found[0] if found else None
+    """Loads the reader of expressions by its path: the child sees no package but the installed."""
+    path = Path(__file__).with_name("trees.py")
+    spec = importlib.util.spec_from_file_location("trees", path)
+    assert spec is not None and spec.loader is not None
+    trees = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(trees)
 
     def compare(gold: str, prediction: str) -> str:
-        left, right = read(gold), read(prediction)
-        if left is None or right is None:
-            return "unparseable"
-        agreed = verify(left, right, timeout_seconds=None, raise_on_error=True)
-        return "correct" if agreed and confirmed(left, right) else "wrong"
+        seed = "\0".join(sorted([gold, prediction]))
+        draw = random.Random(hashlib.sha256(seed.encode()).digest())
+        return agree(trees.read(gold), trees.read(prediction), draw)
 
     return compare
 
 
-def confirmed(left: Any, right: Any) -> bool:
-    """Whether two expressions agree to 40 digits, where math-verify is content with six.
+def agree(left: Any, right: Any, draw: random.Random) -> str:
+    """`correct` where two trees have one value wherever either has one, `wrong` where they do not.
 
-    Constants are compared as they are, others at three points; sets and tuples element by element.
-    Other objects, such as inequalities, stay with math-verify's verdict.
+    Values are real unless `i` is written: a point where both are undefined or not real does not
+    count, one where only one of them is tells them apart. `unparseable` if too few points count.
     """
-    import sympy
+    import mpmath  # type: ignore[import-untyped]
 
-    if isinstance(left, sympy.Expr) and isinstance(right, sympy.Expr):
-        symbols = sorted(left.free_symbols | right.free_symbols, key=str)
-        return all(
-            _close(left.subs(values), right.subs(values))
-            for n, (top, bottom) in enumerate(POINTS)
-            for values in [{s: sympy.Rational(top + n + i, bottom) for i, s in enumerate(symbols)}]
-            if symbols or n == 0
-        )
-    if isinstance(left, sympy.Tuple) and isinstance(right, sympy.Tuple):
-        return len(left) == len(right) and all(map(confirmed, left, right))
-    if isinstance(left, sympy.FiniteSet) and isinstance(right, sympy.FiniteSet):
-        return len(left) == len(right) and all(
-            any(confirmed(one, other) for other in right) for one in left
-        )
-    return True
+    found = names(left) | names(right)
+    variables = sorted(name for kind, name in found if kind == "v")
+    is_complex = ("c", "i") in found
+    beyond = [s for k in (40, 200) for s in (2.0**k, -(2.0**k))] if ("f", "abs") in found else []
+    counted = 0
+    scales = [*SCALES, *beyond] if variables else [1]
+    for scale in scales:
+        values = {name: scale * draw.uniform(0.1, 1) for name in variables}
+        if "base" in values:
+            values["base"] = 2 + abs(values["base"])
+        size = 0
+        with mpmath.workprec(BITS):
+            for tree in (left, right):
+                size = max(size, Value(values, is_complex).of(tree)[1])
+        if size > LARGEST:
+            continue
+        with mpmath.workprec(BITS + 20 * size):
+            a, b = (Value(values, is_complex).of(tree)[0] for tree in (left, right))
+            if (a is None) != (b is None):
+                return "wrong"
+            if a is None:
+                continue
+            largest = max(abs(a), abs(b), 1)
+            if abs(a - b) > mpmath.ldexp(largest, -(BITS + 20 * size) // 2):
+                return "wrong"
+        counted += 1
+    return "correct" if counted >= min(FEWEST_POINTS, len(scales)) else "unparseable"
 
 
-def _close(left: Any, right: Any) -> bool:
-    import sympy
+def names(tree: Any) -> set[tuple[str, str]]:
+    """The variables, constants and functions of a tree; a root counts as `abs`: of a square it is."""
+    if not isinstance(tree, tuple):
+        return set()
+    if len(tree) > 1 and tree[0] in ("v", "c"):
+        return {(tree[0], tree[1])}
+    found = {("f", tree[1])} if tree and tree[0] == "f" else set()
+    if tree and (tree[0] == "root" or (tree[0] == "^" and tree[2][0] == "/")):
+        found.add(("f", "abs"))
+    return found.union(*(names(part) for part in tree))
 
-    a, b = (sympy.N(side, DIGITS) for side in (left, right))
-    if a == b:
-        return True
-    if not (a.is_number and b.is_number and a.is_finite and b.is_finite):
-        return a.is_finite is not True and b.is_finite is not True  # undefined at this point
-    if abs(a - b) <= max(abs(a), abs(b)) * sympy.Float(10) ** -TOLERANCE_DIGITS:
-        return True
-    return bool(sympy.simplify(left - right) == 0)
 
+class Value:
+    """The value of a tree at a point, and the bits before or after the point of all within it."""
+
+    def __init__(self, values: dict[str, float], is_complex: bool):
+        self.values, self.is_complex, self.size = values, is_complex, 0
+
+    def of(self, tree: Any) -> tuple[Any, int]:
+        """The value, None where it is undefined or not real, and the size in bits."""
+        import mpmath
+
+        try:
+            value = self.evaluate(tree)
+        except (ArithmeticError, ValueError):
+            return None, self.size
+        if not mpmath.isfinite(value):
+            return None, self.size
+        if not self.is_complex:
+            bound = mpmath.ldexp(max(abs(value), 1), -mpmath.mp.prec // 2)
+            if abs(mpmath.im(value)) > bound:
+                return None, self.size
+            value = mpmath.re(value)
+        return value, self.size
+
+    def evaluate(self, tree: Any) -> Any:
+        import mpmath
+
+        value = self.node(tree)
+        if value and mpmath.isfinite(value):
+            self.size = max(self.size, abs(mpmath.mag(value)))
+        if self.size > LARGEST:
+            raise OverflowError
+        return value
+
+    def node(self, tree: Any) -> Any:
+        import mpmath
+
+        kind, *parts = tree
+        if kind == "n":
+            return mpmath.mpf(parts[0]) / parts[1]
+        if kind == "v":
+            return mpmath.mpf(self.values[parts[0]])
+        if kind == "c":
+            return {"pi": mpmath.pi, "e": mpmath.e, "i": mpmath.j}[parts[0]] * mpmath.mpf(1)
+        if kind in ("+", "*"):
+            inner = [self.evaluate(part) for part in parts[0]]
+            return mpmath.fsum(inner) if kind == "+" else mpmath.fprod(inner)
+        if kind == "neg":
+            return -self.evaluate(parts[0])
+        if kind == "/":
+            return self.evaluate(parts[0]) / self.evaluate(parts[1])
+        if kind == "^":
+            return self.power(self.evaluate(parts[0]), self.evaluate(parts[1]))
+        if kind == "root":
+            inside = self.evaluate(parts[1])
+            if parts[0] % 2 and mpmath.im(inside) == 0 and mpmath.re(inside) < 0:
+                return -mpmath.root(-mpmath.re(inside), parts[0])
+            return mpmath.root(inside, parts[0])
+        if kind == "log":
+            return mpmath.log(self.evaluate(parts[1])) / mpmath.log(self.evaluate(parts[0]))
+        if kind == "f":
+            inside = self.evaluate(parts[1])
+            if parts[0] in ("exp", "sinh", "cosh"):
+                other = {"exp": 0, "sinh": -1, "cosh": 1}[parts[0]]
+                up = self.exponential(inside)
+                return up if not other else (up + other / up) / 2
+            return FUNCTIONS[parts[0]](inside)
+        raise ValueError(kind)
+
+    def power(self, base: Any, exponent: Any) -> Any:
+        import mpmath
+
+        if base and abs(mpmath.mag(base)) * abs(exponent) > LARGEST:
+            self.size = LARGEST + 1
+            raise OverflowError
+        return base**exponent
+
+    def exponential(self, value: Any) -> Any:
+        import mpmath
+
+        return self.power(+mpmath.e, value)
+
+
+def _functions() -> dict[str, Callable[[Any], Any]]:
+    import mpmath
+
+    direct = ("sin", "cos", "tan", "cot", "sec", "csc", "tanh")
+    found = {name: getattr(mpmath, name) for name in direct}
+    inverse = {f"arc{name}": getattr(mpmath, f"a{name}") for name in ("sin", "cos", "tan")}
+    return {**found, **inverse, "ln": mpmath.log, "abs": abs}
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {}
 
 if __name__ == "__main__":
+    FUNCTIONS = _functions()
     serve(int(sys.argv[1]))

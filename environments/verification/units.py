@@ -44,15 +44,22 @@ _FILLERS = frozenset({"per", "of", "a", "square", "cubic", "sq", "an", "each", "
 _ASKS = re.compile(r"\b(?:what|which|how|find|compute|calculate|determine|as)\b")
 
 
-def fits(unit: str, statement: str) -> bool:
+def fits(unit: str, statement: str, reference: str = "") -> bool:
     """Whether an answer to `statement` may carry `unit` (words, or a currency sign).
 
+    A unit of the reference answer is the only one that fits.
     Every word of it must be in the statement, in singular or plural, as a name or its usual
     abbreviation. Where the statement mentions two units of one kind, such as hours and minutes,
     the unit must be the only one of them in the question itself. No unit always fits.
     """
+    if not unit:
+        return True
+    if reference:
+        return [_name(word) for word in re.split("[ /]", unit) if word not in _FILLERS] == [
+            _name(word) for word in re.split("[ /]", reference) if word not in _FILLERS
+        ]
     mentioned, asked = _words(statement), _words(question(statement))
-    for word in re.split(r"[ /]", unit) if unit else []:
+    for word in re.split(r"[ /]", unit):
         name = _name(word)
         if word in _FILLERS:
             continue
@@ -79,7 +86,11 @@ def question(statement: str) -> str:
 
 
 def _words(text: str) -> set[str]:
-    found = {_name(word) for word in re.findall(r"[A-Za-z]{2,}", text) if word != "in"}
+    found = {
+        _name(word) for word in re.findall(r"[A-Za-z]{2,}|(?<=/)[hsml]\b", text) if word != "in"
+    }
+    if re.search(r"\\circ|\\degree|\u00b0|\bangle", text):
+        found.add("degree")
     return found | {name for sign, name in _SIGNS.items() if sign in text}
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 
 from environments.base import Verdict
-from environments.verification import symbolic, units
-from environments.verification.answers import (
-    Answer,
-    Kind,
-    canonical,
-    equal,
-    normalised,
-    without_percent,
-)
+from environments.verification import comparison, forms, symbolic, units
+from environments.verification.answers import canonical
 from environments.verification.extract import final_answer
+from environments.verification.kinds import GROUPS, NUMBERS, Answer, Kind, without_percent
+
+_OPTIONS = re.compile(r"\(([A-J])\)|\b([A-J])[.):](?=\s)|\\text(?:bf)?\{\s*\(?([A-J])\)")
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})")
 
 
 def verify(
@@ -28,10 +25,10 @@ def verify(
     """The verdict on the one final answer of the completion `text`; never raises on any input.
 
     `gold` is the reference answer, `kind` the type of answer asked for (None: that of `gold`),
-    `statement` the question: a unit must be one that it speaks of, and repeating a part of it is
-    no answer. `tolerance` is absolute (`0.01`) or relative (`1%`) for numbers (None: exact).
-    `seconds` is the deadline of computer algebra. With a gold answer that cannot be read nothing
-    is `correct`.
+    `statement` the question: a unit must be one that it speaks of, the form the one that it asks
+    for, and repeating a part of it is no answer. `tolerance` is absolute (`0.01`) or relative
+    (`1%`) for numbers (None: exact). `seconds` is the deadline of the judge. With a gold answer
+    that cannot be read nothing is `correct`.
     """
     found = final_answer(text)
     if found is None:
@@ -48,31 +45,46 @@ def compare(
     seconds: float = 5.0,
 ) -> Verdict:
     """The verdict on an answer that has been extracted already; otherwise as `verify`."""
-    answer = read(prediction, statement)
-    if answer is None:
-        return Verdict(status="unparseable", detail=f"cannot be read: {prediction[:40]!r}")
-    if not units.fits(answer.unit, statement):
-        shown = f"{answer.text} {answer.unit}"
-        return Verdict(status="wrong", answer=shown, detail=f"unit {answer.unit[:40]!r}")
-    reference = read(gold, statement)
+    if (kind is None or kind in NUMBERS) and _INTEGER.fullmatch(gold):
+        if gold == prediction:
+            return Verdict(status="correct", answer=gold)
+        if tolerance is None and _INTEGER.fullmatch(prediction):
+            return Verdict(status="wrong", answer=prediction)
+    reference = read(gold, statement, kind)
     if reference is None:
         detail = f"the reference answer cannot be read: {gold[:40]!r}"
-        return Verdict(status="unparseable", answer=answer.text, detail=detail)
-    if equal(reference, answer) is None and _is_part(answer, statement):
-        return Verdict(status="wrong", answer=answer.text, detail="part of the question")
+        return Verdict(status="unparseable", detail=detail)
+    answer = read(prediction, statement, _kind(reference, kind, statement))
+    if answer is None:
+        return Verdict(status="unparseable", detail=f"cannot be read: {prediction[:40]!r}")
+    if not units.fits(answer.unit, statement, reference.unit):
+        shown = f"{answer.text} {answer.unit}"
+        return Verdict(status="wrong", answer=shown, detail=f"unit {answer.unit[:40]!r}")
+    if kind == "percent":
+        reference, answer = without_percent(reference), without_percent(answer)
+    if tolerance is not None and reference.value is not None and answer.value is not None:
+        close = comparison.within(reference.value, answer.value, tolerance)
+        same_kind = (reference.kind == "percent") == (answer.kind == "percent")
+        status = "correct" if close and same_kind else "wrong"
+        return Verdict(status=status, answer=answer.text)  # type: ignore[arg-type]
+    if comparison.equal(reference, answer) is not False:
+        refused = forms.refusal(reference, answer, prediction, statement)
+        if refused is not None:
+            return Verdict(status="wrong", answer=answer.text, detail=refused)
     status = symbolic.judge(reference, answer, seconds)
     return Verdict(status=status, answer=gold if status == "correct" else answer.text)
 
 
-def read(text: str, statement: str = "") -> Answer | None:
+def read(text: str, statement: str = "", kind: Kind | None = None) -> Answer | None:
     """The answer that `text` states, without its percent sign where a percentage is asked for."""
-    answer = canonical(text)
-    if answer is not None and units.asks_for_percent(statement):
+    answer = canonical(text, kind)
+    if answer is not None and answer.kind == "percent" and units.asks_for_percent(statement):
         return without_percent(answer)
     return answer
 
 
-def _is_part(prediction: Answer, statement: str) -> bool:
-    """Whether an expression only repeats what stands in the statement."""
-    squeezed = re.sub(r"\s", "", normalised(statement))
-    return prediction.value is None and re.sub(r"\s", "", prediction.text) in squeezed
+def _kind(reference: Answer, kind: Kind | None, statement: str) -> Kind | None:
+    """The type to read a prediction as: the one asked for, else that of the reference answer."""
+    if kind is not None:
+        return kind
+    return reference.kind if reference.kind in GROUPS else None

@@ -378,14 +378,12 @@ def test_verdicts(answer, statement, text, status, read):
 
 
 def test_timeouts_and_crashes_are_told_apart_and_not_paid(monkeypatch):
-    environment = MathText(seconds=0.5)
-    asked = problem("x+1", "What is 1 more than x?")
-    bomb = r"\boxed{(((9^{999})^{999})^{999})^{999}}"
-    assert environment.verify(asked, bomb).status == "timeout"
-    assert environment.diagnose(asked, bomb) is None
-    monkeypatch.setattr(symbolic.Judge, "_start", lambda self: False)
-    symbolic._judge.close()
-    assert environment.verify(asked, r"\boxed{1+x}").status == "crash"
+    asked = problem(r"\sin(2x)", "What is it, as a sine?")
+    for status in ("timeout", "crash"):
+        monkeypatch.setattr(symbolic.Judge, "ask", lambda *_, status=status: status)
+        verdict = SEEDED.verify(asked, r"\boxed{-\sin(-2x)}")
+        assert verdict.status == status
+        assert SEEDED.diagnose(asked, r"\boxed{-\sin(-2x)}") is None
 
 
 def test_without_a_reference_answer_nothing_is_paid_but_the_answer_is_read():
@@ -399,7 +397,9 @@ def test_without_a_reference_answer_nothing_is_paid_but_the_answer_is_read():
 
 
 def test_a_solution_is_concluded_by_its_one_boxed_answer():
-    concluded = SEEDED.conclude(problem("18", NEW), r"First \boxed{5}, then \boxed{\frac{1}{2}}.", "18")
+    concluded = SEEDED.conclude(
+        problem("18", NEW), r"First \boxed{5}, then \boxed{\frac{1}{2}}.", "18"
+    )
     assert concluded == "First 5, then \\frac{1}{2}.\n\\boxed{18}"
     assert SEEDED.verify(problem("18", NEW), concluded).correct
 

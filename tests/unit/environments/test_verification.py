@@ -1,25 +1,13 @@
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from environments.base import STATUSES
-from environments.verification import expressions, symbolic, units
+from environments.verification import units
 from environments.verification.answers import Answer, canonical, equal, without_percent
 from environments.verification.extract import boxed, final_answer, unboxed
-from environments.verification.symbolic import Judge, judge
-
-ROOT = Path(__file__).resolve().parents[3]
-BOMB = "(((9^{999})^{999})^{999})^{999}"  # about 10^12 digits
 
 
 def read(text: str) -> Answer:
@@ -162,17 +150,17 @@ def test_boxes_are_opened():
         (r"5\text{ cm}", "integer", "5"),
         (r"24 \text{ cm}^2", "integer", "24"),
         ("5cm", "integer", "5"),
-        ("2xy", "expression", "2xy"),
-        ("x^2 + 2 x+1", "expression", "x^2+2x+1"),
+        ("2xy", "polynomial", "2xy"),
+        ("x^2 + 2 x+1", "polynomial", "x^2+2x+1"),
         (r"\frac{\sqrt{2}}{2}", "expression", r"\frac{\sqrt{2}}{2}"),
         ("sqrt(2)/2", "expression", r"\sqrt{2}/2"),
-        (r"2\pi r", "expression", r"2\pi r"),
-        (r"\left(1, 2\right)", "expression", "(1,2)"),
-        (r"\{1, 2\}", "expression", r"\{1,2\}"),
-        ("[0,1)", "expression", "[0,1)"),
+        (r"2\pi r", "polynomial", r"2\pi r"),
+        (r"\left(1, 2\right)", "tuple", "(1,2)"),
+        (r"\{2, 1\}", "set", r"\{1,2\}"),
+        ("[0,1)", "interval", "[0,1)"),
         ("2+2", "expression", "2+2"),
         ("A", "expression", "A"),
-        ("1,23", "expression", "1,23"),
+        ("1,23", "multiset", "1, 23"),
         ("007", "expression", "007"),
     ],
 )
@@ -190,7 +178,6 @@ def test_answers_are_read(text, kind, written):
         "$$",
         "٣",
         "1٣",
-        "½",
         "²",
         "\uff13",  # a full-width three
         "1/0",
@@ -315,8 +302,8 @@ def test_a_percent_sign_may_be_left_out_where_a_percentage_is_asked_for():
         ("4", "2^2", False),
         ("2", r"\sqrt{4}", False),
         ("x+1", "x+1", True),
-        ("x+1", "1+x", None),
-        (r"\sqrt{4}", "2", None),
+        ("x+1", "1+x", True),
+        (r"\sqrt{4}", "2", True),
         (r"\frac{\sqrt{2}}{2}", r"\sin(\pi/4)", False),
         (r"\sin x", r"-\sin(-x)", None),
         ("(1,2)", r"\{1,2\}", False),
@@ -324,252 +311,9 @@ def test_a_percent_sign_may_be_left_out_where_a_percentage_is_asked_for():
         ("(1,2)", "(1,2,3)", False),
         ("(1,2)", "1,2", False),
         (r"\{1\}", "1", False),
-        ("(x+1)(x-1)", "x^2-1", None),
-        ("(x)", "x", None),
+        ("(x+1)(x-1)", "x^2-1", True),
+        ("(x)", "x", True),
     ],
 )
 def test_what_exact_comparison_decides(gold, prediction, same):
     assert equal(read(gold), read(prediction)) is same
-
-
-def test_shapes():
-    assert expressions.shape("(1,2)") == ("()", 1)
-    assert expressions.shape("(x+1)(x-1)") == ("", 0)
-    assert expressions.shape("1,2,3") == ("", 2)
-    assert expressions.shape("[0,1)") == ("[)", 1)
-    assert expressions.shape(r"\{(1,2),(3,4)\}") == (r"\{\}", 1)
-
-
-# The symbolic judge
-
-
-@pytest.mark.parametrize(
-    ("gold", "prediction", "status"),
-    [
-        ("18", "18", "correct"),
-        ("x+1", "1+x", "correct"),
-        ("x+1", "x-1", "wrong"),
-        ("(x+1)(x-2)", "x^2-x-2", "correct"),
-        (r"\frac{\sqrt{2}}{2}", r"1/\sqrt{2}", "correct"),
-        ("2^{10}", "1024", "correct"),
-        ("1/2^{99}", "1/2^{98}", "wrong"),  # math-verify alone says correct
-        (r"\{1,2\}", r"\{2,1\}", "correct"),
-        ("(1,2)", "(1,2.0)", "correct"),
-        ("(1,2)", "(2,1)", "wrong"),
-        ("[0,1)", "[0,1]", "wrong"),
-        (r"\pi", "3.141593", "wrong"),
-        ("x<3", "3>x", "correct"),
-        ("x<3", "x>3", "wrong"),
-        ("A", "B", "wrong"),
-        ("4", "2+2", "wrong"),
-    ],
-)
-def test_the_judge_compares(gold, prediction, status):
-    assert judge(read(gold), read(prediction), 30.0) == status
-
-
-def test_numbers_start_no_process(monkeypatch):
-    monkeypatch.setattr(Judge, "_start", lambda self: pytest.fail("a process was started"))
-    symbolic._judge.close()
-    assert judge(read("18"), read("18.0")) == "correct"
-    assert judge(read("18"), read("2+16")) == "wrong"
-
-
-def test_importing_starts_and_loads_nothing():
-    program = (
-        "import sys, environments.math_text, environments.verification.symbolic as s;"
-        "print(s._judge.pid, sorted({'sympy', 'math_verify', 'torch', 'ray', 'pyarrow'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "None []"
-
-
-@pytest.fixture
-def own():
-    judge = Judge()
-    yield judge
-    judge.close()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def soon_dead(pid: int, seconds: float = 20) -> bool:
-    """Whether the process is gone within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not alive(pid)
-
-
-def test_the_child_is_killed_at_the_deadline_and_the_next_verdict_works(own):
-    assert own.ask("x+1", "1+x", 30.0) == "correct"
-    child = own.pid
-    start = time.monotonic()
-    assert own.ask("x+1", BOMB, 0.5) == "timeout"
-    assert time.monotonic() - start < 5
-    assert soon_dead(child)
-    assert own.ask("x+1", "1+x", 30.0) == "correct"
-    assert own.pid != child
-
-
-def test_a_child_that_dies_is_a_crash_and_the_next_verdict_works(own):
-    assert own.ask("x+1", "1+x", 30.0) == "correct"
-    os.kill(own.pid, signal.SIGKILL)
-    assert own.ask("x+1", "1+x", 30.0) == "crash"
-    assert own.ask("x+1", "1+x", 30.0) == "correct"
-
-
-def test_memory_is_limited():
-    """Expanding this takes over 400 MiB; sympy turns the lack of memory into a plain `wrong`."""
-    judge = Judge(memory=128 << 20)
-    assert judge.ask("x+1", "(x+y+z+a+b+c+d)^{99}", 60.0) in ("wrong", "crash")
-    if judge.pid is not None:
-        status = Path(f"/proc/{judge.pid}/status").read_text()
-        peak = int(status.split("VmPeak:")[1].split()[0])  # kibibytes
-        assert 100 << 10 < peak <= 128 << 10
-    assert judge.ask("x+1", "1+x", 60.0) == "correct"
-    judge.close()
-
-
-def test_a_child_that_cannot_start_is_a_crash():
-    judge = Judge(memory=1 << 20)
-    assert judge.ask("x+1", "1+x", 5.0) == "crash"
-    assert judge.pid is None
-
-
-def test_the_child_is_replaced_after_its_number_of_verdicts():
-    judge = Judge(verdicts=2)
-    pids = []
-    for _ in range(5):
-        assert judge.ask("x+1", "1+x", 30.0) == "correct"
-        pids.append(judge.pid)
-    judge.close()
-    assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
-
-
-def test_restarts_leak_neither_files_nor_processes(own, tmp_path, monkeypatch):
-    """A stand-in for the child that answers at once, so that fifty restarts take seconds."""
-    stand_in = tmp_path / "child.py"
-    stand_in.write_text(
-        "import sys\nprint('ready', flush=True)\n"
-        "for line in sys.stdin: print('correct', flush=True)\n"
-    )
-    monkeypatch.setattr(symbolic, "_CHILD", stand_in)
-    own.verdicts = 1
-    assert own.ask("x", "y", 30.0) == "correct"
-    files = len(os.listdir("/proc/self/fd"))
-    pids = []
-    for _ in range(50):
-        assert own.ask("x", "y", 30.0) == "correct"
-        pids.append(own.pid)
-    assert len(set(pids)) == 50
-    assert len(os.listdir("/proc/self/fd")) == files
-    assert [pid for pid in pids[:-1] if Path(f"/proc/{pid}").exists()] == []
-
-
-@pytest.mark.parametrize("reply", ["nonsense", "correct " * 20, "ready", ""])
-def test_an_unknown_reply_is_never_paid(own, tmp_path, monkeypatch, reply):
-    stand_in = tmp_path / "child.py"
-    stand_in.write_text(
-        "import sys\nprint('ready', flush=True)\n"
-        f"for line in sys.stdin: print({reply!r}, flush=True)\n"
-    )
-    monkeypatch.setattr(symbolic, "_CHILD", stand_in)
-    assert own.ask("x", "y", 30.0) == "crash"
-    assert own.pid is None
-
-
-def test_the_child_sees_nothing_of_the_parents_environment(own, monkeypatch):
-    monkeypatch.setenv("COEVO_TEST_SECRET", "sesame")
-    assert own.ask("x+1", "1+x", 30.0) == "correct"
-    seen = Path(f"/proc/{own.pid}/environ").read_bytes()
-    names = {entry.split(b"=")[0] for entry in seen.split(b"\0") if entry}
-    assert b"sesame" not in seen
-    assert names <= {b"LC_ALL", b"PYTHONHASHSEED", b"LD_LIBRARY_PATH"}
-    open_files = [
-        os.readlink(f"/proc/{own.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{own.pid}/fd")
-    ]
-    assert all(name.startswith(("pipe:", "/dev/null")) for name in open_files), open_files
-
-
-def test_any_thread_may_ask(own):
-    questions = [("x+1", "1+x", "correct"), ("x+1", "x-1", "wrong")] * 6
-    found: dict[int, str] = {}
-
-    def ask(n: int) -> None:
-        found[n] = own.ask(*questions[n][:2], 60.0)
-
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(questions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [found[n] for n in range(len(questions))] == [status for *_, status in questions]
-    assert own.ask("x+1", "1+x", 60.0) == "correct"  # outlives the thread that started it
-
-
-@pytest.mark.parametrize("busy", [False, True])
-def test_the_child_dies_with_its_parent(busy):
-    program = f"""
-import os, signal, sys, threading
-sys.path.insert(0, {str(ROOT)!r})
-from environments.verification.symbolic import Judge
-judge = Judge()
-judge.ask("x+1", "1+x", 60.0)
-print(judge.pid, flush=True)
-if {busy}:
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
-    judge.ask("x", "{BOMB}", 2.0)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert soon_dead(int(done.stdout))
-
-
-def test_a_forked_process_starts_its_own_child(own):
-    assert judge(read("x+1"), read("1+x"), 30.0) == "correct"
-    ours = symbolic._judge.pid
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        status = judge(read("x+1"), read("1+x"), 30.0)
-        os.write(writing, json.dumps([status, symbolic._judge.pid]).encode())
-        symbolic._judge.close()
-        os._exit(0)
-    os.waitpid(pid, 0)
-    status, theirs = json.loads(os.read(reading, 1000))
-    os.close(reading), os.close(writing)
-    assert status == "correct"
-    assert theirs != ours == symbolic._judge.pid
-    assert judge(read("x+1"), read("1+x"), 30.0) == "correct"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        r"\frac{}{}",
-        "x^{}",
-        "_",
-        "||",
-        "=",
-        "x==y",
-        r"\frac\frac",
-        r"\sqrt",
-        "(,)",
-        r"\in\in",
-        "[[]]",
-    ],
-)
-def test_nonsense_that_passes_the_grammar_is_judged_without_an_exception(text):
-    prediction = canonical(text)
-    if prediction is not None:
-        status = judge(read("x+1"), prediction, 30.0)
-        assert status in STATUSES
-        assert status != "correct"

@@ -1,0 +1,338 @@
+r"""Exact equality of expressions: quotients of polynomials over the rationals, with square roots.
+
+An expression becomes a pair (numerator, denominator) of polynomials, which map a monomial (a sorted
+tuple of (generator, exponent)) to its rational coefficient. Generators are variables, `pi`, `e`,
+square roots of primes and of -1 (`√2` with `√2·√2 = 2`), and everything else as one opaque thing
+(`\sin(x)`). Without opaque things two expressions are equal exactly where the cross products are.
+Sizes are bounded; what passes them is undecided here.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+import threading
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import lru_cache
+
+from environments.verification.trees import Tree
+
+Monomial = tuple[tuple[str, int], ...]
+Polynomial = dict[Monomial, Fraction]
+Quotient = tuple[Polynomial, Polynomial]
+
+MOST_TERMS = 300
+MOST_WORK = 60_000  # products of two terms, long numbers counting for more, in one expression
+MOST_BITS = 1500  # of a coefficient
+HIGHEST_POWER = 120
+OPAQUE = "?"  # the first character of an opaque generator
+
+_ONE: Polynomial = {(): Fraction(1)}
+_work = threading.local()
+_POINTS = (0.8136172, 2.3719431, 1.3271902)  # a variable's values where floats are compared
+
+
+class UndecidedError(Exception):
+    """Too large to decide here."""
+
+
+def equal(left: Tree, right: Tree) -> bool | None:
+    """Whether two expressions are equal; None where that is not decided by this algebra."""
+    try:
+        difference = cross(quotient(left), quotient(right))
+    except (UndecidedError, ZeroDivisionError, RecursionError):
+        return None
+    if not difference:
+        return True
+    names = {name for monomial in difference for name, _ in monomial}
+    if not any(name[0] == OPAQUE for name in names) and not {"pi", "e"} <= names:
+        return False
+    return False if _differ(left, right) else None
+
+
+def cross(left: Quotient, right: Quotient) -> Polynomial:
+    """The numerator of the difference of two quotients: empty where they are equal."""
+    _work.left = MOST_WORK
+    return _add(_multiply(left[0], right[1]), _multiply(right[0], left[1]), -1)
+
+
+@lru_cache(maxsize=512)
+def quotient(tree: Tree) -> Quotient:
+    """The expression as numerator and denominator; raises `UndecidedError`, `ZeroDivisionError`."""
+    _work.left = MOST_WORK
+    return _quotient(tree)
+
+
+def _quotient(tree: Tree) -> Quotient:
+    kind = tree[0]
+    if kind == "n":
+        return {(): Fraction(tree[1], tree[2])} if tree[1] else {}, _ONE
+    if kind == "v":
+        return {((tree[1], 1),): Fraction(1)}, _ONE
+    if kind == "c":
+        name = "√-1" if tree[1] == "i" else tree[1]
+        return {((name, 1),): Fraction(1)}, _ONE
+    if kind == "neg":
+        top, bottom = _quotient(tree[1])
+        return {monomial: -value for monomial, value in top.items()}, bottom
+    if kind == "+":
+        total: Quotient = ({}, _ONE)
+        for term in tree[1]:
+            total = _plus(total, _quotient(term))
+        return total
+    if kind == "*":
+        product: Quotient = (_ONE, _ONE)
+        for factor in tree[1]:
+            product = _times(product, _quotient(factor))
+        return product
+    if kind == "/":
+        top, bottom = _quotient(tree[2])
+        if not top:
+            raise ZeroDivisionError
+        return _times(_quotient(tree[1]), (bottom, top))
+    if kind == "^":
+        return _power(_quotient(tree[1]), _quotient(tree[2]), tree)
+    if kind == "root":
+        return _root(tree[1], _quotient(tree[2]))
+    if kind in ("f", "log"):
+        return _opaque(str(tree[1]), _quotient(tree[2]))
+    raise UndecidedError
+
+
+def constant(value: Quotient) -> Fraction | None:
+    """The rational number that a quotient is, if it is one."""
+    top, bottom = value
+    if any(len(side) > 1 or (side and () not in side) for side in value):
+        return None
+    return top.get((), Fraction(0)) / bottom[()]
+
+
+def is_polynomial(tree: Tree) -> bool:
+    """Whether the expression is a polynomial: nothing opaque, no variable in a denominator."""
+    try:
+        top, bottom = quotient(tree)
+    except (UndecidedError, ZeroDivisionError, RecursionError):
+        return False
+    names = {name for side in (top, bottom) for monomial in side for name, _ in monomial}
+    in_bottom = {name for monomial in bottom for name, _ in monomial}
+    variables = {name for name in names if name[0] not in "√" and name not in ("pi", "e")}
+    return bool(variables) and not any(n[0] == OPAQUE for n in names) and not in_bottom & variables
+
+
+def proportion(left: Polynomial, right: Polynomial) -> Fraction | None:
+    """The rational `c` with `left = c·right`, if there is one; both must not be empty."""
+    if set(left) != set(right):
+        return None
+    ratios = {left[monomial] / right[monomial] for monomial in left}
+    return ratios.pop() if len(ratios) == 1 else None
+
+
+def _plus(left: Quotient, right: Quotient) -> Quotient:
+    if left[1] == right[1]:
+        return _add(left[0], right[0]), left[1]
+    return (
+        _add(_multiply(left[0], right[1]), _multiply(right[0], left[1])),
+        _multiply(left[1], right[1]),
+    )
+
+
+def _times(left: Quotient, right: Quotient) -> Quotient:
+    top, bottom = _multiply(left[0], right[0]), _multiply(left[1], right[1])
+    if not bottom:
+        raise ZeroDivisionError
+    if len(bottom) == 1 and () in bottom:
+        return {monomial: value / bottom[()] for monomial, value in top.items()}, _ONE
+    return top, bottom
+
+
+def _add(left: Polynomial, right: Polynomial, sign: int = 1) -> Polynomial:
+    total = dict(left)
+    for monomial, value in right.items():
+        total[monomial] = total.get(monomial, Fraction(0)) + sign * value
+    return _bounded(total)
+
+
+def _multiply(left: Polynomial, right: Polynomial) -> Polynomial:
+    if left is _ONE or right is _ONE:
+        return right if left is _ONE else left
+    _work.left -= len(left) * len(right) * (1 + (_bits(left) + _bits(right)) // 128)
+    if _work.left < 0:
+        raise UndecidedError
+    total: Polynomial = {}
+    for monomial, value in left.items():
+        for other, factor in right.items():
+            merged, scale = _merge(monomial, other)
+            total[merged] = total.get(merged, Fraction(0)) + value * factor * scale
+    return _bounded(total)
+
+
+def _merge(left: Monomial, right: Monomial) -> tuple[Monomial, int]:
+    """The product of two monomials and the integer that squares of roots leave."""
+    if not left or not right:
+        return left or right, 1
+    powers, scale = dict(left), 1
+    for name, power in right:
+        powers[name] = powers.get(name, 0) + power
+        if name[0] == "√" and powers[name] == 2:
+            del powers[name]
+            scale *= int(name[1:])
+    return tuple(sorted(powers.items())), scale
+
+
+def _bounded(polynomial: Polynomial) -> Polynomial:
+    kept = {monomial: value for monomial, value in polynomial.items() if value}
+    if len(kept) > MOST_TERMS or _bits(kept) > MOST_BITS:
+        raise UndecidedError
+    return kept
+
+
+def _bits(polynomial: Polynomial) -> int:
+    """The length of its longest coefficient."""
+    sizes = (v.numerator.bit_length() + v.denominator.bit_length() for v in polynomial.values())
+    return max(sizes, default=0)
+
+
+def _power(base: Quotient, exponent: Quotient, tree: Tree) -> Quotient:
+    power = constant(exponent)
+    if tree[1] == ("c", "e") and (power is None or power.denominator != 1):
+        return _opaque("exp", exponent)
+    if power is not None and power.denominator in (2, 3, 4):
+        base = _root(power.denominator, base)
+        power *= power.denominator
+    if power is None or power.denominator != 1:
+        return _opaque(f"^{base}", exponent)
+    if abs(power) * max(1, *map(_bits, base)) > 2 * MOST_BITS or abs(power) > HIGHEST_POWER:
+        value = constant(base)
+        if value is None or abs(power) * (_bits({(): value}) - 1) > MOST_BITS:
+            raise UndecidedError
+    if power < 0:
+        if not base[0]:
+            raise ZeroDivisionError
+        base, power = (base[1], base[0]), -power
+    if power == 0 and not base[0]:
+        raise ZeroDivisionError  # 0^0
+    if (value := constant(base)) is not None:
+        return ({(): value ** int(power)} if value else {}), _ONE
+    result: Quotient = (_ONE, _ONE)
+    for _ in range(int(power)):
+        result = _times(result, base)
+    return result
+
+
+def _root(order: int, inside: Quotient) -> Quotient:
+    """Of rational numbers exactly, where they factor into small primes; else an opaque thing."""
+    value = constant(inside)
+    if value is None or (value < 0 and order != 2):
+        return _opaque(f"root{order}", inside)
+    if not value:
+        return {}, _ONE
+    number = abs(value.numerator) * value.denominator ** (order - 1)
+    outside, factors, rest = 1, [], number
+    for prime in _PRIMES:
+        power = 0
+        while rest % prime == 0:
+            rest, power = rest // prime, power + 1
+        outside *= prime ** (power // order)
+        if power % order:
+            factors.append((prime, power % order))
+    whole = _integer_root(rest, order)
+    if whole is not None:
+        outside *= whole
+    elif order == 2 and rest < _PRIMES[-1] ** 2:
+        factors.append((rest, 1))
+    else:
+        return _opaque(f"root{order}", inside)
+    scale = Fraction(outside, value.denominator)
+    if order != 2:
+        left = math.prod(prime**power for prime, power in factors)
+        monomial: Monomial = ((f"{OPAQUE}root{order}({left})", 1),) if left > 1 else ()
+        return {monomial: scale}, _ONE
+    names = [f"√{prime}" for prime, _ in factors] + ["√-1"] * (value < 0)
+    return {tuple(sorted((name, 1) for name in names)): scale}, _ONE
+
+
+def _integer_root(number: int, order: int) -> int | None:
+    if order == 2:
+        root = math.isqrt(number)
+    elif number < 1 << 900:
+        root = round(number ** (1 / order))
+    else:
+        return None
+    return root if root**order == number else None
+
+
+def _opaque(name: str, argument: Quotient) -> Quotient:
+    return {((f"{OPAQUE}{name}({_key(argument)})", 1),): Fraction(1)}, _ONE
+
+
+def _key(value: Quotient) -> str:
+    return "/".join(
+        " ".join(f"{factor}{monomial}" for monomial, factor in sorted(side.items()))
+        for side in value
+    )
+
+
+def _differ(left: Tree, right: Tree) -> bool:
+    """Whether two expressions are clearly apart at some point where both are real."""
+    names = sorted(_variables(left) | _variables(right))
+    for point in _POINTS:
+        values = {name: point * (1 + 0.37 * n) for n, name in enumerate(names)}
+        try:
+            a, b = evaluate(left, values), evaluate(right, values)
+        except (ArithmeticError, ValueError):
+            continue
+        size = max(abs(a), abs(b))
+        real = max(abs(a.imag), abs(b.imag)) <= 1e-9 * size
+        if real and math.isfinite(size) and 1e-3 < size < 1e9 and abs(a - b) > 1e-3 * size:
+            return True
+    return False
+
+
+def _variables(tree: Tree) -> set[str]:
+    if tree[0] == "v":
+        return {tree[1]}
+    parts = [part for part in tree[1:] if isinstance(part, tuple)]
+    nested = [p for part in parts for p in ([part] if part and isinstance(part[0], str) else part)]
+    return set().union(*(_variables(part) for part in nested if isinstance(part, tuple)))
+
+
+_FLOATS = {
+    "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan, "arcsin": cmath.asin,
+    "arccos": cmath.acos, "arctan": cmath.atan, "sinh": cmath.sinh, "cosh": cmath.cosh,
+    "tanh": cmath.tanh, "ln": cmath.log, "exp": cmath.exp, "abs": lambda z: complex(abs(z)),
+    "cot": lambda z: 1 / cmath.tan(z), "sec": lambda z: 1 / cmath.cos(z),
+    "csc": lambda z: 1 / cmath.sin(z),
+}  # fmt: skip
+_CONSTANTS = {"pi": complex(math.pi), "e": complex(math.e), "i": 1j}
+
+
+def evaluate(tree: Tree, values: Mapping[str, float]) -> complex:
+    """The value in floating point; raises `ArithmeticError` or `ValueError` where there is none."""
+    kind = tree[0]
+    if kind == "n":
+        return complex(tree[1] / tree[2])
+    if kind == "v":
+        return complex(values[tree[1]])
+    if kind == "c":
+        return _CONSTANTS[tree[1]]
+    if kind == "neg":
+        return -evaluate(tree[1], values)
+    if kind == "+":
+        return sum((evaluate(term, values) for term in tree[1]), 0j)
+    if kind == "*":
+        return math.prod((evaluate(factor, values) for factor in tree[1]), start=1 + 0j)
+    if kind == "/":
+        return evaluate(tree[1], values) / evaluate(tree[2], values)
+    if kind == "^":
+        return evaluate(tree[1], values) ** evaluate(tree[2], values)
+    if kind == "root":
+        return evaluate(tree[2], values) ** (1 / tree[1])
+    if kind == "log":
+        return cmath.log(evaluate(tree[2], values)) / cmath.log(evaluate(tree[1], values))
+    if kind == "f":
+        return _FLOATS[tree[1]](evaluate(tree[2], values))
+    raise ValueError(kind)
+
+
+_PRIMES = [n for n in range(2, 1000) if all(n % d for d in range(2, math.isqrt(n) + 1))]

@@ -1,0 +1,124 @@
+"""Whether two answers are the same: exactly, and by the judge only for expressions that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from environments.base import Status
+from environments.verification import algebra, expressions, forms
+from environments.verification.kinds import NUMBERS, Answer
+
+Ask = Callable[[str, str], Status]
+
+_UNORDERED = frozenset({"set", "multiset"})
+_EXPRESSIONS = frozenset({"polynomial", "expression"})
+
+
+def equal(gold: Answer, prediction: Answer) -> bool | None:
+    """Whether two answers are the same, exactly; None where only the judge could tell.
+
+    Numbers compare by value, whatever their kind; a percentage equals only a percentage. Where the
+    gold answer is a number an unevaluated expression is not equal to it, even one of its value:
+    otherwise repeating the question would win. Units are not compared.
+    """
+    status = _same(gold, prediction, None)
+    return None if status is None else status == "correct"
+
+
+def decide(gold: Answer, prediction: Answer, ask: Ask) -> Status:
+    """The status of comparing two answers; `ask` compares two expressions where algebra cannot."""
+    exact = equal(gold, prediction)
+    if exact is not None:
+        return "correct" if exact else "wrong"
+    return _same(gold, prediction, ask) or "unparseable"
+
+
+def within(gold: Fraction, prediction: Fraction, tolerance: str) -> bool:
+    """Whether two numbers differ by at most a tolerance: absolute (`0.01`) or relative (`1%`)."""
+    share = tolerance.strip().endswith("%")
+    try:
+        allowed = Fraction(tolerance.strip().removesuffix("%"))
+    except (ValueError, ZeroDivisionError):
+        return gold == prediction
+    if share:
+        allowed = allowed * abs(gold) / 100
+    return abs(gold - prediction) <= allowed
+
+
+def _same(gold: Answer, prediction: Answer, ask: Ask | None) -> Status | None:
+    if gold.kind in NUMBERS or prediction.kind in NUMBERS:
+        return _numbers(gold, prediction, ask)
+    if gold.kind in _EXPRESSIONS and prediction.kind in _EXPRESSIONS:
+        return _expressions(gold, prediction, ask)
+    if gold.kind != prediction.kind or gold.brackets != prediction.brackets:
+        return "wrong"
+    if gold.text == prediction.text:
+        return "correct"
+    if not gold.parts or len(gold.parts) != len(prediction.parts):
+        return "wrong"
+    # A union whose ends are in no known order is compared as a set of intervals.
+    if gold.kind in _UNORDERED or (gold.kind == "interval" and not gold.brackets):
+        return _matched(gold, prediction, ask)
+    return _all(
+        _same(one, other, ask) for one, other in zip(gold.parts, prediction.parts, strict=True)
+    )
+
+
+def _all(found: object) -> Status | None:
+    """`wrong` if one is, else the first that is not `correct`."""
+    statuses: list[Status | None] = []
+    for status in found:  # type: ignore[attr-defined]
+        if status == "wrong":
+            return "wrong"
+        statuses.append(status)
+    return next((status for status in statuses if status != "correct"), "correct")
+
+
+def _matched(gold: Answer, prediction: Answer, ask: Ask | None) -> Status | None:
+    """Equality in any order: each part takes one that equals it; exact matches go first."""
+    left, pairs = list(gold.parts), list(prediction.parts)
+    for one in list(left):
+        match = next((other for other in pairs if equal(one, other)), None)
+        if match is not None:
+            left.remove(one)
+            pairs.remove(match)
+    for one in left:
+        found: Status | None = "wrong"
+        for n, other in enumerate(pairs):
+            status = _same(one, other, ask)
+            if status == "correct":
+                del pairs[n]
+                break
+            if status != "wrong":
+                found = status
+        else:
+            return found
+    return "correct"
+
+
+def _numbers(gold: Answer, prediction: Answer, ask: Ask | None) -> Status | None:
+    if gold.value is not None and prediction.value is not None:
+        percents = (gold.kind == "percent") + (prediction.kind == "percent")
+        return "correct" if gold.value == prediction.value and percents != 1 else "wrong"
+    if gold.value is not None or prediction.kind == "percent" or gold.kind not in _EXPRESSIONS:
+        return "wrong"
+    return _expressions(gold, prediction, ask)
+
+
+def _expressions(gold: Answer, prediction: Answer, ask: Ask | None) -> Status | None:
+    if gold.text == prediction.text:
+        return "correct"
+    left, right = expressions.tree(gold.text), expressions.tree(prediction.text)
+    if left is None or right is None:
+        return "unparseable"
+    if expressions.functions(prediction.text) - expressions.functions(gold.text):
+        return "wrong"  # sin(pi/4) is not yet the answer where sqrt(2)/2 is
+    if left[0] == "rel" or right[0] == "rel":
+        return forms.same_relation(left, right)
+    if forms.unevaluated(right) > forms.unevaluated(left):
+        return "wrong"
+    exact = algebra.equal(left, right)
+    if exact is not None:
+        return "correct" if exact else "wrong"
+    return None if ask is None else ask(gold.text, prediction.text)

@@ -1,0 +1,114 @@
+"""The types of answer, and those of one part: numbers, expressions, choices, strings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, get_args
+
+from environments.verification import algebra, expressions, numerals
+from environments.verification.spelling import normalised
+
+Kind = Literal[
+    "integer",
+    "fraction",
+    "decimal",
+    "percent",
+    "ratio",
+    "tuple",
+    "interval",
+    "set",
+    "multiset",
+    "polynomial",
+    "expression",
+    "choice",
+    "matrix",
+    "string",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+NUMBERS = frozenset({"integer", "fraction", "decimal", "percent"})
+GROUPS = frozenset({"ratio", "tuple", "interval", "set", "multiset", "matrix"})
+
+LONGEST_EXPRESSION = 200  # characters
+
+_CHOICE = re.compile(
+    r"(?:\\?\b(?:option|choice|answer)\s+)?(?:\(\s*([A-Ja-j])\s*\)|([A-Ja-j])(?:[.):](?=\s|$)|$))"
+    r"\s*[.:]?\s*(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_FUNCTION_OF = re.compile(r"[A-Za-z]\s*\(\s*[A-Za-z]\s*\)\s*=\s*")
+_LABEL = re.compile(r"\([A-J]\)|\b[A-J][.):](?=\s|$)|\b(?:and|or)\s+[A-J]\b|^[,&/]?\s*[A-J]\b\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: its kind as it was written, and its canonical text.
+
+    Equal numbers have equal texts: `18.0` is `18`, `1/2` is `0.5`, `4/6` is `2/3`. `value` is the
+    exact number (of `25%`, 25), None for what is no number. `unit` is what was written beside it.
+    `parts` are the elements of a tuple, set, list or ratio, the rows of a matrix, the ends of an
+    interval or the pieces of a union; `brackets` are those of a tuple or of one interval.
+    """
+
+    kind: Kind
+    text: str
+    value: Fraction | None = None
+    unit: str = ""
+    parts: tuple[Answer, ...] = ()
+    brackets: str = ""
+
+
+def scalar(text: str) -> Answer | None:
+    """A normalised text as a number, or None."""
+    number = numerals.read(text)
+    if number is None:
+        return None
+    written = numerals.written(number.value)
+    if number.percent:
+        return Answer("percent", f"{written}%", number.value)
+    kind: Kind = "decimal"
+    if number.form in ("integer", "fraction"):
+        kind = "integer" if number.form == "integer" else "fraction"
+    return Answer(kind, written, number.value, number.unit)
+
+
+def expression(text: str) -> Answer | None:
+    """A normalised text as a polynomial, expression, equation or inequality, or None."""
+    if len(text) > LONGEST_EXPRESSION or re.search(rf"[0-9]{{{numerals.MOST_DIGITS + 1},}}", text):
+        return None
+    if (function := _FUNCTION_OF.match(text)) and "=" not in text[function.end() :]:
+        text = text[function.end() :]
+    written = expressions.canonical(text)
+    if written is None:
+        return None
+    tree = expressions.tree(written)
+    is_polynomial = tree is not None and tree[0] not in ("rel", "v") and algebra.is_polynomial(tree)
+    return Answer("polynomial" if is_polynomial else "expression", written)
+
+
+def choice(text: str) -> Answer | None:
+    """The one letter A to J that a text chooses, possibly followed by the option's own text."""
+    text = normalised(text)
+    text = re.sub(r"^\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}", r"\1", text).strip("* ")
+    match = _CHOICE.fullmatch(text)
+    if match is None or not text.isprintable() or _LABEL.search(match.group(3)):
+        return None
+    return Answer("choice", (match.group(1) or match.group(2)).upper())
+
+
+def without_percent(answer: Answer) -> Answer:
+    """The answer without its percent sign, for a question that asks for a percentage."""
+    if answer.kind != "percent" or answer.value is None:
+        return answer
+    return Answer("decimal", numerals.written(answer.value), answer.value)
+
+
+def string(text: str) -> Answer | None:
+    """Words, compared without regard to case and spaces; wrappers and a last period do not count."""
+    text = " ".join(text.split())
+    for _ in range(3):
+        text = re.sub(r"^(?:\\text|\\textbf|\\mathrm|\\textit)\s*\{([^{}]*)\}$", r"\1", text)
+        text = re.sub(r"^(\*\*|\$|[\"'`])(.+)\1$", r"\2", text)
+        text = " ".join(text.removesuffix(".").split())
+    return Answer("string", text.casefold()) if text and text.isprintable() else None

@@ -1,0 +1,143 @@
+"""Numbers as they are written: integers, decimals, fractions, percentages, with or without a unit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MOST_DIGITS = 60  # of one number
+MOST_DECIMALS = 12  # a canonical number with more is written as a fraction
+
+# Words that change the number before them: never units.
+_MULTIPLIERS = (
+    "and or to pi half halves third thirds quarter quarters fourth fourths fifth fifths tenth "
+    "tenths dozen dozens hundred hundreds hundredth hundredths thousand thousands thousandth "
+    "thousandths million millions billion billions trillion trillions score gross pair pairs times "
+    "squared cubed factorial over plus minus mod sqrt sin cos tan log exp"
+)
+_WHOLE = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|0|[1-9][0-9]*)"
+_DECIMAL = rf"(?:{_WHOLE}(?:\.[0-9]+)?|\.[0-9]+)"
+# `2xy` is a product: of words glued to the number, or of two letters, only these are units.
+_SHORT = "cm|mm|km|kg|mg|ml|mL|ft|in|hr|oz|lb|mi|yd|kgs|lbs|hrs|min|sec|mph"
+_WORD = rf"(?:[A-Za-z]{{3,}}|{_SHORT}|a|of)"
+_UNIT = (
+    rf"(?:(?P<glued>(?:{_SHORT})(?:/(?:h|s|hr|min))?)"
+    rf"|\s+(?P<bare>(?:[A-Za-z]{{3,}}|{_SHORT})(?:/(?:h|s)(?![a-z])|[ /]{_WORD}){{0,3}})"
+    r"|\s*\\(?:text|mathrm|textrm|mbox)\{\s*(?P<set>[A-Za-z /]+?)\.?\s*\})(?:\^\{?[23]\}?)?"
+    r"|\s*(?P<degree>\u00b0)"
+)
+_PERCENT = r"(?P<percent>\s*%|\s+per ?cent|\s*\\text\{\s*per ?cent\s*\})"
+_RATIO = (
+    rf"(?:(?P<mixed>{_WHOLE})\s*)?\\frac\s*\{{\s*(?P<top>-?\s*{_WHOLE})\s*\}}\s*"
+    rf"\{{\s*(?P<bottom>-?\s*{_WHOLE})\s*\}}"
+    rf"|(?:(?P<mixed2>{_WHOLE})\s+)?(?P<top2>{_WHOLE})\s*/\s*(?P<bottom2>{_WHOLE})"
+    rf"|\(\s*(?P<top3>-\s*{_WHOLE})\s*\)\s*/\s*(?P<bottom3>{_WHOLE})"
+)
+_SCIENTIFIC = (
+    r"(?P<mantissa>[1-9](?:\.[0-9]+)?)(?:\s*(?:\\times|\\cdot|\*|(?<= )x(?= ))\s*10\s*\^\s*"
+    r"(?:\{\s*(?P<power>[-+]?[0-9]{1,2})\s*\}|(?P<power2>[-+]?[0-9]{1,2}))"
+    r"|[eE](?P<power3>[-+]?[0-9]{1,2}))"
+)
+_REPEATING = rf"(?P<start>{_WHOLE}?\.[0-9]*)\\(?:overline|bar)\s*\{{\s*(?P<period>[0-9]+)\s*\}}"
+_NUMBER = re.compile(
+    r"(?:(?P<name>[A-Za-z])\s*=\s*)?(?P<sign>[-+]?)\s*(?P<currency>[$€£])?\s*(?P<sign2>[-+]?)"
+    rf"(?:{_RATIO}|{_SCIENTIFIC}|{_REPEATING}|(?P<decimal>{_DECIMAL}))(?:{_PERCENT}|{_UNIT})?"
+)
+_PLAIN = re.compile(r"(-?(?:0|[1-9][0-9]{0,40}))(?:\.([0-9]{1,12})|/([1-9][0-9]{0,12}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An exact number and how it was written: `percent` of 25% is 25; `name` of `x = 5` is `x`."""
+
+    value: Fraction
+    form: str  # integer, decimal, fraction, scientific
+    percent: bool = False
+    unit: str = ""
+    name: str = ""
+
+
+def read(text: str) -> Number | None:
+    """The number that a normalised text is, or None where it is none or a malformed one.
+
+    Possibly with thousands commas, a sign, a currency sign before it, a percent sign or a unit
+    after it, and `x =` before all that. A unit is one to four words that are no multipliers
+    (`hundred`). A fraction need not be reduced; a mixed number's part must be below 1. Scientific
+    notation has one digit other than 0 before its point.
+    """
+    if plain := _PLAIN.fullmatch(text):
+        whole, decimals, bottom = plain.groups()
+        if decimals is not None:
+            return Number(Fraction(int(whole + decimals), 10 ** len(decimals)), "decimal")
+        if bottom is not None:
+            return Number(Fraction(int(whole), int(bottom)), "fraction")
+        return Number(Fraction(int(whole)), "integer")
+    match = _NUMBER.fullmatch(text)
+    if match is None or sum(character.isdigit() for character in text) > MOST_DIGITS:
+        return None
+    return _number(match.groupdict())
+
+
+def is_malformed(text: str) -> bool:
+    """Whether a text looks like a number but is none: `1/0`, `5 hundred`, too many digits."""
+    return read(text) is None and _NUMBER.fullmatch(text) is not None
+
+
+def written(value: Fraction) -> str:
+    """The one text of a number: an integer, a decimal that ends, or a reduced fraction."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    twos = (value.denominator & -value.denominator).bit_length() - 1
+    rest, fives = value.denominator >> twos, 0
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    places = max(twos, fives)
+    if rest != 1 or places > MOST_DECIMALS:
+        return str(value)
+    scaled = value.numerator * 10**places // value.denominator
+    digits = f"{abs(scaled):0{places + 1}d}"
+    return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+
+
+def _number(part: dict[str, str | None]) -> Number | None:
+    unit = " ".join((part["glued"] or part["bare"] or part["set"] or "").lower().split())
+    if part["degree"]:
+        unit = "degree"
+    if set(_MULTIPLIERS.split()) & set(re.split("[ /]", unit)) or (part["sign"] and part["sign2"]):
+        return None
+    found = _value(part)
+    if found is None:
+        return None
+    value, form = found
+    if "-" in (part["sign"], part["sign2"]):
+        value = -value
+    unit = unit or part["currency"] or ""
+    return Number(value, form, bool(part["percent"]), unit, part["name"] or "")
+
+
+def _value(part: dict[str, str | None]) -> tuple[Fraction, str] | None:
+    if part["decimal"]:
+        digits = part["decimal"].replace(",", "")
+        return Fraction(digits), "decimal" if "." in digits else "integer"
+    if part["mantissa"]:
+        power = int(part["power"] or part["power2"] or part["power3"] or 0)
+        if abs(power) + len(part["mantissa"]) > MOST_DIGITS:
+            return None
+        return Fraction(part["mantissa"]) * Fraction(10) ** power, "scientific"
+    if part["period"]:
+        start, period = (part["start"] or "").replace(",", ""), part["period"]
+        places = len(start.partition(".")[2])
+        tail = Fraction(int(period), (10 ** len(period) - 1) * 10**places)
+        return Fraction(f"{start}0") + tail, "decimal"
+    fraction = _fraction(part)
+    return None if fraction is None else (fraction, "fraction")
+
+
+def _fraction(part: dict[str, str | None]) -> Fraction | None:
+    top = int(re.sub(r"[,\s]", "", part["top"] or part["top2"] or part["top3"] or ""))
+    bottom = int(re.sub(r"[,\s]", "", part["bottom"] or part["bottom2"] or part["bottom3"] or ""))
+    mixed = part["mixed"] or part["mixed2"]
+    if bottom == 0 or (mixed and not 0 < top < bottom):
+        return None
+    return int(mixed.replace(",", "")) + Fraction(top, bottom) if mixed else Fraction(top, bottom)

@@ -1,0 +1,73 @@
+r"""One spelling for what is written in many ways: wrappers off, typographic signs as LaTeX.
+
+Only signs with one meaning are replaced. Letters and digits that look like others, and characters
+that cannot be seen, stay as they are, and no grammar accepts them.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SIGNS = {
+    "\u2212": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": r"\div ", "π": r"\pi ",
+    "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "\u222a": r"\cup ", "∅": r"\emptyset ",
+    "∈": r"\in ", "°": r"^\circ ", "±": r"\pm ", "\u00a0": " ", "\u2009": r"\,", "\u202f": r"\,",
+    "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}",
+    "¾": r"\frac{3}{4}", "⅕": r"\frac{1}{5}", "⅛": r"\frac{1}{8}", "⅜": r"\frac{3}{8}",
+    "⅝": r"\frac{5}{8}", "⅞": r"\frac{7}{8}", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
+}  # fmt: skip
+_TYPOGRAPHIC = str.maketrans(_SIGNS)
+_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"
+_RAISED = re.compile(rf"(?<=[0-9A-Za-z)}}\]])[{_SUPERSCRIPTS}]+")
+_NORMAL = str.maketrans(_SUPERSCRIPTS, "0123456789-")
+_ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|([0-9]+|[A-Za-z]))")
+_WRAPPERS = re.compile(
+    r"\$\$(.*)\$\$|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*|`(.*)`"
+    r"|\\(?:text|mathrm|textbf|mathbf|textrm|mbox)\s*\{([^{}]*)\}"
+)
+_SPELLINGS = [
+    (re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\frac\s*([0-9])\s*\{"), r"\\frac{\1}{"),
+    (re.compile(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])"), r"\1{\2}"),
+    (re.compile(r"\\(?:left|right|displaystyle|big|Big)(?![A-Za-z])\s*"), ""),
+    (re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
+    (re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
+    (re.compile(r"\\(?:varnothing)(?![A-Za-z])"), r"\\emptyset"),
+    (re.compile(r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))"), "\u00b0"),
+    (re.compile(r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])"), r"\\infty "),
+    (re.compile(r"\{,\}"), ","),
+    (re.compile(r"(?<!\\)\\!"), ""),
+    (re.compile(r"(?<=[0-9])\\,(?=[0-9]{3})"), ""),
+    (re.compile(r"(?<!\\)\\[,;: ]|~|\\q?quad(?![A-Za-z])"), " "),
+    (re.compile(r"\\([%$])"), r"\1"),
+]
+_SIMPLE = re.compile(r"[0-9A-Za-z ./+-]*")
+
+
+def normalised(text: str) -> str:
+    """The text with wrappers such as `$...$` taken off and synonyms in one spelling."""
+    text = text.strip()
+    if _SIMPLE.fullmatch(text):
+        return text.removesuffix(".").strip()
+    for _ in range(3):
+        match = _WRAPPERS.fullmatch(text)
+        inner = next((part for part in match.groups() if part is not None), "") if match else text
+        stripped = inner.strip().removesuffix(".").strip()
+        if stripped == text:
+            break
+        text = stripped
+    if not text.isascii():
+        text = _RAISED.sub(lambda m: f"^{{{m.group().translate(_NORMAL)}}}", text)
+        text = _ROOT.sub(lambda m: rf"\sqrt{{{m.group(1) or m.group(2)}}}", text)
+        text = text.translate(_TYPOGRAPHIC)
+        if text[:1] == "–":  # a dash between two numbers could be a range
+            text = f"-{text[1:]}"
+    for pattern, spelling in _SPELLINGS:
+        text = pattern.sub(spelling, text)
+    return text.strip()
+
+
+def squeezed(text: str) -> str:
+    """The normalised text without spaces, to look for it in another."""
+    return re.sub(r"\s", "", normalised(text))
