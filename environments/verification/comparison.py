@@ -28,10 +28,7 @@ def equal(gold: Answer, prediction: Answer) -> bool | None:
 
 def decide(gold: Answer, prediction: Answer, ask: Ask) -> Status:
     """The status of comparing two answers; `ask` compares two expressions where algebra cannot."""
-    exact = equal(gold, prediction)
-    if exact is not None:
-        return "correct" if exact else "wrong"
-    return _same(gold, prediction, ask) or "unparseable"
+    return _same(gold, prediction, None) or _same(gold, prediction, ask) or "unparseable"
 
 
 def within(gold: Fraction, prediction: Fraction, tolerance: str) -> bool:

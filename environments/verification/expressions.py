@@ -57,8 +57,8 @@ def tree(text: str) -> trees.Tree | None:
 
 
 def functions(text: str) -> frozenset[str]:
-    """The functions that an expression uses."""
-    return frozenset(re.findall(r"\\[A-Za-z]+", text)) & FUNCTIONS
+    r"""The functions that an expression uses; `\exp` is another way to write a power of `e`."""
+    return frozenset(re.findall(r"\\[A-Za-z]+", text)) & FUNCTIONS - {r"\exp"}
 
 
 def _well_formed(tokens: list[str]) -> bool:

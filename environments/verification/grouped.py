@@ -126,8 +126,8 @@ def _around(text: str) -> str:
 
 def part(text: str) -> Answer | None:
     """One element: a number without unit, a tuple or set, or an expression."""
-    if number := scalar(text):
-        return None if number.unit or number.kind == "percent" or "=" in text else number
+    if (number := scalar(text)) and "=" not in text:
+        return None if number.unit or number.kind == "percent" else number
     around = _around(text)
     if around and (inner := split(text)) and (len(inner) > 1 or around in (r"\{\}", "{}")):
         return _by_brackets(text)

@@ -33,9 +33,8 @@ GROUPS = frozenset({"ratio", "tuple", "interval", "set", "multiset", "matrix"})
 LONGEST_EXPRESSION = 200  # characters
 
 _CHOICE = re.compile(
-    r"(?:\\?\b(?:option|choice|answer)\s+)?(?:\(\s*([A-Ja-j])\s*\)|([A-Ja-j])(?:[.):](?=\s|$)|$))"
-    r"\s*[.:]?\s*(.*)",
-    re.IGNORECASE | re.DOTALL,
+    r"(?i:(?:option|choice|answer)\s+)?(?:\(\s*([A-Ja-j])\s*\)|([A-J])(?:[.):](?=\s|$)|$))\s*[.:]?\s*(.*)",
+    re.DOTALL,
 )
 _FUNCTION_OF = re.compile(r"[A-Za-z]\s*\(\s*[A-Za-z]\s*\)\s*=\s*")
 _LABEL = re.compile(r"\([A-J]\)|\b[A-J][.):](?=\s|$)|\b(?:and|or)\s+[A-J]\b|^[,&/]?\s*[A-J]\b\s*$")

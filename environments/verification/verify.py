@@ -10,8 +10,8 @@ from environments.verification.answers import canonical
 from environments.verification.extract import final_answer
 from environments.verification.kinds import GROUPS, NUMBERS, Answer, Kind, without_percent
 
-_OPTIONS = re.compile(r"\(([A-J])\)|\b([A-J])[.):](?=\s)|\\text(?:bf)?\{\s*\(?([A-J])\)")
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,30}")
+_LETTER = re.compile(r"[A-J]")
 
 
 def verify(
@@ -54,7 +54,10 @@ def compare(
     if reference is None:
         detail = f"the reference answer cannot be read: {gold[:40]!r}"
         return Verdict(status="unparseable", detail=detail)
-    answer = read(prediction, statement, _kind(reference, kind, statement))
+    kind = kind or _kind(reference, statement)
+    if kind in ("choice", "interval"):
+        reference = read(gold, statement, kind) or reference
+    answer = read(prediction, statement, kind)
     if answer is None:
         return Verdict(status="unparseable", detail=f"cannot be read: {prediction[:40]!r}")
     if not units.fits(answer.unit, statement, reference.unit):
@@ -83,8 +86,10 @@ def read(text: str, statement: str = "", kind: Kind | None = None) -> Answer | N
     return answer
 
 
-def _kind(reference: Answer, kind: Kind | None, statement: str) -> Kind | None:
-    """The type to read a prediction as: the one asked for, else that of the reference answer."""
-    if kind is not None:
-        return kind
+def _kind(reference: Answer, statement: str) -> Kind | None:
+    """The type that a reference answer asks for where its own brackets could mean another."""
+    if _LETTER.fullmatch(reference.text):
+        return "choice"
+    if reference.kind == "tuple" and len(reference.parts) == 2 and "interval" in statement:
+        return "interval"
     return reference.kind if reference.kind in GROUPS else None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import environments
 from coevo.config import ConfigError, CurriculumConfig
+from coevo.gate import Gate
 from coevo.run_folder import make_environment
 from coevo.seeds import sample_seeds
 from environments import Malformed, Problem
@@ -101,8 +102,7 @@ def test_it_keeps_the_contract():
 
 def test_seeds_and_heldout_problems_do_not_overlap():
     curriculum = CurriculumConfig(seeds=40, seed_levels=[1, 3])
-    reserved = heldout(SEEDED, 8)
-    seeds = sample_seeds(SEEDED, curriculum, 0, reserved)
+    seeds = sample_seeds(SEEDED, curriculum, 0, Gate(SEEDED, heldout(SEEDED, 8)))
     assert len({seed.id for seed in seeds}) == 40
     everything_held = heldout(SEEDED, 1000)
     kept = {SEEDED.sample(np.random.default_rng(n), {"level": n % 3 + 1}).id for n in range(500)}
