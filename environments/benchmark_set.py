@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from environments.base import (
 )
 from environments.benchmark_rows import File, Reader, Row, read_file
 from environments.math_text import INSTRUCTION
+from environments.verification.extract import final_answer
 from environments.verification.verify import verify
+
+_TEXT = re.compile(r"\\text\{[A-Za-z][A-Za-z -]{1,40}\}")  # words, where `odd` could be a product
+_WORDS = re.compile(r"[A-Za-z][A-Za-z -]{1,40}")
+_PADDED = re.compile(r"0[0-9]{1,2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +124,10 @@ class BenchmarkSet(Environment):
         key = problem_id(self.name, row.statement)
         if key in self._rows:
             key = problem_id(self.name, f"{row.statement}\n({row.where})")
-        self._rows[key] = row
-        self._scorable[key] = self._judge(row, f"\\boxed{{{row.answer}}}", statement="").correct
+        text = row.kind is None and _TEXT.fullmatch(row.answer)
+        if text or (_WORDS.fullmatch(row.answer) and not self._can_pay(row)):
+            row = replace(row, kind="string")
+        self._rows[key], self._scorable[key] = row, self._can_pay(row)
         return Problem(
             domain=self.name,
             family=row.subject or self.name,
@@ -130,9 +138,14 @@ class BenchmarkSet(Environment):
             id=key,
         )
 
+    def _can_pay(self, row: Row) -> bool:
+        return self._judge(row, f"\\boxed{{{row.answer}}}", statement="").correct
+
     def _judge(self, row: Row, text: str, statement: str) -> Verdict:
         tolerance = row.tolerance or self.tolerance
         kind: Any = row.kind
+        if kind == "integer" and _PADDED.fullmatch(found := final_answer(text) or ""):
+            text = f"\\boxed{{{int(found)}}}"  # 025 at the AIME
         return verify(row.answer, text, kind, statement, tolerance, self.seconds)
 
     def prompt(self, problem: Problem) -> str:

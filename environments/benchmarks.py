@@ -19,17 +19,30 @@ SET = "environments.benchmark_set:BenchmarkSet"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltIn:
-    """Held-out problems of an environment with its default options: `per_cell` of each cell."""
+    """Held-out problems of an environment with these options: `per_cell` of each cell."""
 
     environment: str
     per_cell: int
+    options: dict[str, Any] = field(default_factory=dict)
 
 
+# fmt: off
+REASONING = [  # by name, so that a family more changes nothing
+    "chain_sum", "products", "basic_arithmetic", "decimal_chain_sum", "gcd", "lcm",
+    "simple_equations", "prime_factorization", "fraction_simplification", "complex_arithmetic",
+    "dice", "count_primes", "base_conversion", "leg_counting", "bitwise_arithmetic",
+    "letter_counting", "word_sorting", "number_sorting", "number_filtering", "spell_backward",
+    "count_bits", "binary_alternation", "word_sequence_reversal", "spiral_matrix",
+    "rotate_matrix", "binary_matrix", "rotten_oranges", "largest_island",
+]
+# fmt: on
 BUILT_IN = {
     "arithmetic": BuiltIn(environment="arithmetic", per_cell=8),
     "sums_in_words": BuiltIn(environment="sums_in_words", per_cell=8),
     "math_seeds": BuiltIn(environment="math_text", per_cell=1000),
-    "reasoning_gym": BuiltIn(environment="reasoning_gym", per_cell=2),
+    "reasoning_gym": BuiltIn(
+        environment="reasoning_gym", per_cell=2, options={"families": REASONING}
+    ),
 }
 
 
@@ -70,9 +83,11 @@ def open_benchmark(
         if given := [word for word in (path, sha256, rows, tolerance) if word is not None]:
             raise ValueError(f"{name} is built in: {given[0]!r} is for a published set")
         own = BUILT_IN[name]
-        environment: Environment = environments.make(own.environment)
-        problems = heldout(environment, own.per_cell)
-        return Benchmark(name=name, environment=own.environment, problems=tuple(problems))
+        environment: Environment = environments.make(own.environment, **own.options)
+        problems = tuple(heldout(environment, own.per_cell))
+        return Benchmark(
+            name=name, environment=own.environment, options=own.options, problems=problems
+        )
     found = BenchmarkSet(name, path or download(name), sha256, rows, tolerance)
     return Benchmark(
         name=name,

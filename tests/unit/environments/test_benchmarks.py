@@ -110,6 +110,9 @@ def test_aime_in_the_variants_of_its_copies(row: dict[str, Any], tmp_path: Path)
         found, problem = only("aime24", tmp_path / f"test.{suffix}", row)
         assert (problem.statement, problem.answer) == ("What is $5^2$?", "25")
         assert found.verify(problem, "\\boxed{25}").correct
+        assert found.verify(problem, "\\boxed{025}").correct
+        assert not found.verify(problem, "\\boxed{0025}").correct
+        assert not found.verify(problem, "\\boxed{026}").correct
 
 
 def test_aime_in_two_halves(tmp_path: Path) -> None:
@@ -310,6 +313,37 @@ def test_a_problem_that_nothing_can_be_paid_on_stays_and_is_told(tmp_path: Path)
     assert open_benchmark("minerva", path, rows="any").unscorable == (lost,)
 
 
+@pytest.mark.parametrize("answer", ["\\text{Mia}", "\\text{odd}", "not a right angle"])
+def test_an_answer_in_words_is_compared_as_words(answer: str, tmp_path: Path) -> None:
+    found, problem = only("math500", tmp_path / "m.jsonl", MATH | {"answer": answer})
+    bare = answer.removeprefix("\\text{").removesuffix("}")
+    assert not found.unscorable
+    assert found.verify(problem, f"\\boxed{{\\text{{{bare.upper()}}}}}").correct
+    assert not found.verify(problem, "\\boxed{\\text{Tom}}").correct
+    assert not found.verify(problem, f"\\boxed{{{bare} or Tom}}").correct
+
+
+def test_several_answers_are_all_asked_for(tmp_path: Path) -> None:
+    found, problem = only("olympiadbench", tmp_path / "o.jsonl", OLYMPIAD)
+    assert found.verify(problem, "\\boxed{-3, 3}").correct
+    assert found.verify(problem, "\\boxed{3}").status == "wrong"
+    assert found.verify(problem, "\\boxed{3,-3,1}").status == "wrong"
+
+
+def test_a_tolerance_is_the_row_s_else_the_one_given(tmp_path: Path) -> None:
+    row = {"question": "How far is it?", "answer": "1.6"}
+    path = write(tmp_path / "m.jsonl", row)
+    exact, close = opened("minerva", path), opened("minerva", path, tolerance="1%")
+    (problem,) = exact.problems
+    assert not exact.verify(problem, "\\boxed{1.61}").correct
+    assert close.verify(problem, "\\boxed{1.61}").correct
+    assert not close.verify(problem, "\\boxed{1.7}").correct
+    own = OLYMPIAD | {"final_answer": ["2.5"], "is_multiple_answer": False, "error": "0.1"}
+    found, problem = only("olympiadbench", tmp_path / "o.jsonl", own)
+    assert found.verify(problem, "\\boxed{2.55}").correct
+    assert not found.verify(problem, "\\boxed{2.7}").correct
+
+
 # The set as an environment
 
 
@@ -389,7 +423,7 @@ CHECKSUMS = {
     "arithmetic": (264, "ac1e7609d323557b980bacf32ea749996fd37a2804c4a1012c333c2a81f9a0ce"),
     "sums_in_words": (96, "448165dc09f33db4a4aa36cdf4343ac37bd4d7204a4fd27a68861527fc604191"),
     "math_seeds": (30, "c6ffb9853042bbf8df0c3b121bc42c2fc2a5f1a749d143bfbef370a7b57118a8"),
-    "reasoning_gym": (218, "dba02380417cc0d85ea0ab1b1e8663be3c04ed3d25632112fbe1cde85e0142b0"),
+    "reasoning_gym": (216, "9cf3bec933de0e94ec609031c4fd9e15ffeeee4944f01d56aeefbb6499884298"),
 }
 
 
