@@ -1,0 +1,555 @@
+"""How often verifiers are wrong, and how fast they are: ours, math-verify alone, plain string match.
+
+    .venv/bin/python scripts/bench_verifier.py                      # rates on tests/corpora
+    .venv/bin/python scripts/bench_verifier.py --show --systems ours
+    .venv/bin/python scripts/bench_verifier.py --rows FILE          # rates on rows of your own
+    .venv/bin/python scripts/bench_verifier.py --throughput
+    .venv/bin/python scripts/bench_verifier.py --soak 20000
+
+A row of a file is a JSON object a line: `gold` (a reference answer), `prediction` (a whole
+completion), `expected` (`paid` or `not_paid`), and where there are any `id`, `category`,
+`statement`, `kind` and `tolerance`. A false positive is a payment for `not_paid`, a false negative
+none for `paid`; intervals are Wilson's, of 95 %.
+
+math-verify gets what its README recommends, `verify(parse("$gold$"), parse(prediction))` with its
+own time limits, in a process of its own that is killed at `--deadline` or at 2 GiB: neither is
+paid, and both are counted. String match compares the last box, else the last line, with the
+gold answer, blanks aside. Ours runs in this process as everywhere. Times are those of one verdict
+after another, warmed up. `--throughput` draws its answers afresh in each repeat; `--soak` draws
+from the rows and from random text, and reads Linux's /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import resource
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from random import Random
+from typing import get_args
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from environments.verification.answers import Kind
+from environments.verification.extract import boxed
+from environments.verification.verify import verify
+
+CORPORA = Path(__file__).resolve().parent.parent / "tests" / "corpora"
+KINDS = get_args(Kind)
+MEMORY = 2 << 30  # bytes of math-verify's process
+START_SECONDS = 120.0  # for that process to import sympy, on the slowest machine
+Z = 1.959964  # of a two-sided 95 % interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One completion, and whether it must be paid."""
+
+    id: str
+    category: str
+    gold: str
+    prediction: str
+    paid: bool
+    statement: str = ""
+    kind: Kind | None = None
+    tolerance: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a verifier made of a row: its status, and the seconds that it took."""
+
+    status: str
+    seconds: float
+
+    @property
+    def paid(self) -> bool:
+        return self.status == "correct"
+
+
+Judge = Callable[[Row], str]  # a row's status
+
+# -- rows -----------------------------------------------------------------------------------------
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file; `SystemExit` says which line is wrong and what was expected there."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    rows = [
+        _row(line, f"{path}:{number}", number)
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
+    if not rows:
+        raise SystemExit(f"{path}: expected a JSON object on each line, found none")
+    if repeated := [name for name, n in Counter(row.id for row in rows).items() if n > 1]:
+        raise SystemExit(f"{path}: expected an id once, found {repeated[0]!r} again")
+    return rows
+
+
+def _row(line: str, where: str, number: int) -> Row:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise SystemExit(f"{where}: expected a JSON object, and it is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise SystemExit(f"{where}: expected a JSON object, found {line[:40]!r}")
+    for name in ("gold", "prediction", "expected"):
+        if not isinstance(found.get(name), str):
+            raise SystemExit(f'{where}: expected a text as "{name}", found {found.get(name)!r}')
+    for name in ("id", "category", "statement", "kind", "tolerance"):
+        if not isinstance(found.get(name, ""), str):
+            raise SystemExit(f'{where}: expected a text as "{name}", found {found[name]!r}')
+    if found["expected"] not in ("paid", "not_paid"):
+        raise SystemExit(
+            f'{where}: expected "paid" or "not_paid" as "expected", found {found["expected"]!r}'
+        )
+    if "kind" in found and found["kind"] not in KINDS:
+        raise SystemExit(f'{where}: expected one of {KINDS} as "kind", found {found["kind"]!r}')
+    return Row(
+        id=found.get("id", f"line-{number}"),
+        category=found.get("category", "rows"),
+        gold=found["gold"],
+        prediction=found["prediction"],
+        paid=found["expected"] == "paid",
+        statement=found.get("statement", ""),
+        kind=found.get("kind"),
+        tolerance=found.get("tolerance"),
+    )
+
+
+# -- verifiers ------------------------------------------------------------------------------------
+
+
+def ours(seconds: float) -> Judge:
+    """Our verifier with a deadline for each comparison."""
+
+    def judge(row: Row) -> str:
+        return verify(
+            row.gold, row.prediction, row.kind, row.statement, row.tolerance, seconds
+        ).status
+
+    return judge
+
+
+def string_match(row: Row) -> str:
+    """Whether the last box, else the last line, is the gold answer to the letter."""
+    found = boxed(row.prediction) or row.prediction.strip().splitlines() or [""]
+    return "correct" if found[-1].strip() == row.gold.strip() else "wrong"
+
+
+class MathVerify:
+    """math-verify in a process of its own, which is killed at the deadline and then replaced."""
+
+    def __init__(self, deadline: float):
+        self.deadline = deadline
+        self._context = multiprocessing.get_context("spawn")
+        self._process: SpawnProcess | None = None
+
+    def __call__(self, row: Row) -> str:
+        self.start()
+        try:
+            self._connection.send((row.gold, row.prediction))
+            if not self._connection.poll(self.deadline):
+                self.close()
+                return "timeout"
+            return str(self._connection.recv())
+        except (EOFError, OSError):
+            self.close()
+            return "crash"
+
+    def close(self) -> None:
+        """Kills the process; the next question starts another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+            self._process = None
+
+    def start(self) -> None:
+        """Starts a process unless one runs, and waits until it can judge."""
+        if self._process is not None:
+            return
+        self._connection, theirs = self._context.Pipe()
+        self._process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        if not self._connection.poll(START_SECONDS):
+            self.close()
+            raise SystemExit(f"math-verify: no process started within {START_SECONDS:g} seconds")
+        self._connection.recv()
+
+
+def _serve(connection: Connection) -> None:
+    """The other process: reads (gold, prediction), writes a status."""
+    import logging
+
+    from math_verify import parse
+    from math_verify import verify as agrees
+
+    logging.disable()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    connection.send("ready")
+    while True:
+        try:
+            gold, prediction = connection.recv()
+        except EOFError:
+            return
+        try:
+            status = "correct" if agrees(parse(f"${gold}$"), parse(prediction)) else "wrong"
+        except Exception:
+            status = "crash"
+        connection.send(status)
+
+
+@contextmanager
+def verifiers(names: Sequence[str], deadline: float) -> Iterator[dict[str, Judge]]:
+    """The verifiers of these names, ready to judge."""
+    alone = MathVerify(deadline) if "math-verify" in names else None
+    judges: dict[str, Judge] = {"ours": ours(deadline), "string": string_match}
+    if alone is not None:
+        judges["math-verify"] = alone
+    try:
+        yield {name: judges[name] for name in names}
+    finally:
+        if alone is not None:
+            alone.close()
+
+
+def outcomes(judge: Judge, rows: Iterable[Row]) -> list[Outcome]:
+    """What `judge` makes of each row, one after the other."""
+    found = []
+    for row in rows:
+        if isinstance(judge, MathVerify):
+            judge.start()  # not counted, as the start of our own processes is not
+        start = time.perf_counter()
+        status = judge(row)
+        found.append(Outcome(status, time.perf_counter() - start))
+    return found
+
+
+# -- rates ----------------------------------------------------------------------------------------
+
+Results = dict[str, list[Outcome]]  # of each system, an outcome for each row
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a rate of `hits` in `count` (Wilson, 1927)."""
+    if count == 0:
+        return 0.0, 1.0
+    rate, square = hits / count, Z * Z / count
+    middle = rate + square / 2
+    half = Z * math.sqrt(rate * (1 - rate) / count + square / (4 * count))
+    return max(0.0, (middle - half) / (1 + square)), min(1.0, (middle + half) / (1 + square))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest of the values that at least this share of them does not exceed."""
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
+
+
+def measure(rows: Sequence[Row], judges: dict[str, Judge]) -> Results:
+    """The outcomes of each verifier on the rows, after one verdict each to warm up."""
+    found = {}
+    for name, judge in judges.items():
+        judge(
+            Row(id="warm", category="", gold="(x+1)^2", prediction=r"\boxed{x^2+2x+1}", paid=True)
+        )
+        watched = track(rows, name, console=Console(stderr=True), transient=True)
+        found[name] = outcomes(judge, watched)
+    return found
+
+
+def misjudged(rows: Sequence[Row], results: list[Outcome]) -> list[tuple[Row, Outcome]]:
+    """The rows that were paid or refused against what was expected."""
+    return [(r, o) for r, o in zip(rows, results, strict=True) if r.paid is not o.paid]
+
+
+def rates(rows: Sequence[Row], results: Results) -> Table:
+    """Each system's false positives and negatives, and how often it timed out or crashed."""
+    table = _table("system", "false positives", "false negatives", "timeouts", "crashes")
+    for name, found in results.items():
+        wrong = [row.paid for row, _ in misjudged(rows, found)]
+        paid = sum(row.paid for row in rows)
+        statuses = Counter(outcome.status for outcome in found)
+        table.add_row(
+            name,
+            _rate(wrong.count(False), len(rows) - paid),
+            _rate(wrong.count(True), paid),
+            str(statuses["timeout"]),
+            str(statuses["crash"]),
+        )
+    return table
+
+
+def _rate(hits: int, count: int) -> str:
+    if count == 0:
+        return "no rows"
+    low, high = (100 * bound for bound in wilson(hits, count))
+    return f"{hits}/{count}\n{100 * hits / count:.2f} %\n({low:.2f}–{high:.2f})"
+
+
+def categories(rows: Sequence[Row], results: Results) -> Table:
+    """How many rows of each category each system misjudged."""
+    table = _table("category", "rows", *results)
+    sizes = Counter((row.paid, row.category) for row in rows)
+    wrong = {
+        name: Counter((row.paid, row.category) for row, _ in misjudged(rows, found))
+        for name, found in results.items()
+    }
+    for (paid, category), size in sizes.items():
+        counts = [str(wrong[name][paid, category] or "") for name in results]
+        table.add_row(category, f"{size}{'' if paid else ' ✗'}", *counts)
+    return table
+
+
+def speeds(results: Results) -> Table:
+    """Verdicts a second of one system after the other, and how long one takes."""
+    table = _table("system", "a second", "p50", "p95", "p99", "max")
+    for name, found in results.items():
+        times = [outcome.seconds for outcome in found]
+        marks = [percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)]
+        table.add_row(name, f"{len(times) / sum(times):,.0f}", *map(_duration, marks))
+    return table
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.2f} ms"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", overflow="fold")
+    return table
+
+
+def show(rows: Sequence[Row], results: Results, console: Console) -> None:
+    """Each misjudged row: its id, the status, the gold answer, and where the completion ends."""
+    for name, found in results.items():
+        for row, outcome in misjudged(rows, found):
+            kind = f" {row.kind}" if row.kind else ""
+            line = f"{name} {row.id}{kind} {outcome.status}: {row.gold[:60]!r}"
+            console.print(Text(f"{line} {row.prediction[-80:]!r}"), soft_wrap=True)
+
+
+# -- throughput -----------------------------------------------------------------------------------
+
+
+def numeric_rows(count: int, random: Random) -> list[Row]:
+    """Distinct numbers in the ways that models write them, one in five of them wrong."""
+    rows = []
+    for index, n in enumerate(random.sample(range(1000, 10_000_000), count)):
+        gold, written = (
+            (str(n), f"{n:,}"),
+            (str(n), rf"{n:,}".replace(",", "{,}")),
+            (f"{n / 100:.2f}", rf"\${n / 100:,.2f}"),
+            (rf"\frac{{{n}}}{{7919}}", rf"\dfrac{{{2 * n}}}{{{2 * 7919}}}"),
+            (str(n), str(n + 1)),
+        )[index % 5]
+        rows.append(_drawn(index, gold, written, index % 5 != 4))
+    return rows
+
+
+def symbolic_rows(count: int, random: Random) -> list[Row]:
+    """Distinct comparisons that take algebra, one in four of them wrong."""
+    rows = []
+    for index, n in enumerate(random.sample(range(40_000), count)):
+        a, b = n // 200 + 2, n % 200 + 1
+        gold, written = (
+            (f"x^2+{a + b}x+{a * b}", f"(x+{a})(x+{b})"),
+            (rf"\frac{{{a}}}{{\sqrt{{{b}}}}}", rf"\frac{{{a}\sqrt{{{b}}}}}{{{b}}}"),
+            (rf"{a}x\sin y+{b}", rf"{b}+{a}\sin(y) x"),
+            (f"x^2+{a + b}x+{a * b}", f"(x+{a})(x+{b + 1})"),
+        )[index % 4]
+        rows.append(_drawn(index, gold, written, index % 4 != 3))
+    return rows
+
+
+def _drawn(index: int, gold: str, written: str, paid: bool) -> Row:
+    text = rf"Adding up, the result is $\boxed{{{written}}}$."
+    return Row(id=str(index), category="drawn", gold=gold, prediction=text, paid=paid)
+
+
+def throughput(judges: dict[str, Judge], repeats: int) -> Table:
+    """Verdicts a second on numbers (one thread) and on algebra (two): medians of repeats."""
+    table = _table("answers", "system", "threads", "a second", "misjudged")
+    for answers, draw, count, threads in (
+        ("numeric", numeric_rows, 4000, 1),
+        ("symbolic", symbolic_rows, 200, 2),
+    ):
+        for name, judge in judges.items():
+            used = 1 if name == "math-verify" else threads  # one question at a time
+            found, wrong = [], 0
+            for repeat in range(repeats + 1):  # the first warms up
+                rows = draw(count, Random(repeat))
+                seconds, results = _timed(judge, rows, used)
+                wrong += len(misjudged(rows, results))
+                found.append(count / seconds)
+            table.add_row(
+                answers, name, str(used), f"{statistics.median(found[1:]):,.0f}", str(wrong)
+            )
+    return table
+
+
+def _timed(judge: Judge, rows: list[Row], threads: int) -> tuple[float, list[Outcome]]:
+    start = time.perf_counter()
+    if threads == 1:
+        results = outcomes(judge, rows)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            results = [Outcome(status, 0.0) for status in pool.map(judge, rows)]
+    return time.perf_counter() - start, results
+
+
+# -- soak -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What this process holds: resident MiB, open file descriptors, children and their MiB."""
+
+    memory: float
+    descriptors: int
+    children: int
+    children_memory: float
+
+
+def usage() -> Usage:
+    """The usage now, by /proc."""
+    children = [
+        pid
+        for pid in filter(str.isdigit, os.listdir("/proc"))
+        if _field(pid, "PPid") == str(os.getpid())
+    ]
+    return Usage(
+        _resident(str(os.getpid())),
+        len(os.listdir("/proc/self/fd")),
+        len(children),
+        sum(map(_resident, children)),
+    )
+
+
+def _resident(pid: str) -> float:
+    return int(_field(pid, "VmRSS").split()[0] or 0) / 1024
+
+
+def _field(pid: str, name: str) -> str:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has just ended
+        return "0"
+    return next((line.split(":")[1].strip() for line in lines if line.startswith(name)), "0")
+
+
+def soak(rows: Sequence[Row], count: int, seconds: float) -> Table:
+    """What `count` verdicts of ours leave behind, and how long the longest took."""
+    if not Path("/proc/self/status").exists():
+        raise SystemExit("--soak reads /proc, which this system does not have; use Linux")
+    judge, random = ours(seconds), Random(0)
+    outcomes(judge, rows[:200])
+    seen, longest, slowest = [usage()], 0.0, ""
+    for number in track(range(count), "soak", console=Console(stderr=True), transient=True):
+        row = random.choice(rows) if random.random() < 0.8 else _junk(random, rows)
+        took = outcomes(judge, [row])[0].seconds
+        if took > longest:
+            longest, slowest = took, row.id
+        if number % 100 == 0:
+            seen.append(usage())
+    seen.append(usage())
+    table = _table(f"{count:,} verdicts", "before", "after", "most")
+    for label, name in (
+        ("resident MiB", "memory"),
+        ("file descriptors", "descriptors"),
+        ("child processes", "children"),
+        ("their MiB", "children_memory"),
+    ):
+        values = [getattr(each, name) for each in seen]
+        table.add_row(label, *(f"{value:,.0f}" for value in (values[0], values[-1], max(values))))
+    table.add_row("longest verdict", "", "", _duration(longest))
+    table.add_row("over its deadline", "", "", _duration(max(0.0, longest - seconds)))
+    table.caption = f"longest: {slowest}; deadline {seconds:g} s"
+    return table
+
+
+def _junk(random: Random, rows: Sequence[Row]) -> Row:
+    """A gold answer of the rows, and random text or a torn completion."""
+    row, other = random.choice(rows), random.choice(rows)
+    letters = r"0123456789xyz+-*/^_(){}[]\$,.=<>| " + "\n\u200b\u0663é"
+    text = "".join(random.choices(letters, k=random.randrange(200)))
+    if random.random() < 0.5:
+        text = other.prediction[: random.randrange(len(other.prediction) + 1)] + text
+    return Row(
+        id=f"junk on {row.id}",
+        category="junk",
+        gold=row.gold,
+        prediction=rf"\boxed{{{text}}}" if random.random() < 0.5 else text,
+        paid=False,
+        statement=row.statement,
+        kind=row.kind,
+    )
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    summary = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("--rows", type=Path, action="append", help="a file of rows (repeatable)")
+    parser.add_argument("--systems", default="ours,math-verify,string", help="some of these")
+    parser.add_argument("--deadline", type=float, default=5.0, help="seconds a verdict")
+    parser.add_argument("--show", action="store_true", help="list what was misjudged")
+    parser.add_argument("--throughput", action="store_true", help="measure plain answers instead")
+    parser.add_argument("--repeats", type=int, default=5, help="of --throughput")
+    parser.add_argument("--soak", type=int, nargs="?", const=20_000, metavar="N", help="verdicts")
+    given = parser.parse_args(arguments)
+    names = given.systems.split(",")
+    if unknown := set(names) - {"ours", "math-verify", "string"}:
+        parser.error(f"--systems: expected some of ours,math-verify,string, found {min(unknown)!r}")
+    if given.deadline <= 0 or given.repeats < 1 or (given.soak is not None and given.soak < 1):
+        parser.error("--deadline, --repeats and --soak: expected more than 0")
+    console = Console()
+    paths = given.rows or [CORPORA / "adversarial.jsonl", CORPORA / "benign.jsonl"]
+    if given.soak is not None:
+        rows = [row for path in paths for row in read_rows(path)]
+        console.print(soak(rows, given.soak, given.deadline))
+    elif given.throughput:
+        with verifiers(names, given.deadline) as judges:
+            console.print(throughput(judges, given.repeats))
+    else:
+        rows = [row for path in paths for row in read_rows(path)]
+        with verifiers(names, given.deadline) as judges:
+            results = measure(rows, judges)
+        report(rows, results, given.show, console)
+
+
+def report(rows: Sequence[Row], results: Results, listed: bool, console: Console) -> None:
+    """Prints the rates, the rates by category (✗: rows that must not be paid) and the speeds."""
+    for table in (rates(rows, results), categories(rows, results), speeds(results)):
+        console.print(table)
+        console.print()
+    if listed:
+        show(rows, results, console)
+
+
+if __name__ == "__main__":
+    main()
