@@ -25,7 +25,9 @@ from environments.math_text import INSTRUCTION
 from environments.verification.extract import final_answer
 from environments.verification.verify import verify
 
-_TEXT = re.compile(r"\\text\{[A-Za-z][A-Za-z -]{1,40}\}")  # words, where `odd` could be a product
+_TEXT = re.compile(
+    r"\\text\{[A-Za-z][A-Za-z0-9 ,-]{1,40}\}"
+)  # words, where `odd` could be a product
 _WORDS = re.compile(r"[A-Za-z][A-Za-z -]{1,40}")
 _PADDED = re.compile(r"0[0-9]{1,2}")
 

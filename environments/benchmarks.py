@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import environments
@@ -94,7 +95,7 @@ def open_benchmark(
         environment=SET,
         options={
             "benchmark": name,
-            "path": ",".join(file.path for file in found.files),
+            "path": ",".join(str(Path(file.path).absolute()) for file in found.files),
             "sha256": ",".join(file.sha256 for file in found.files),
             "rows": rows,
             "tolerance": tolerance,

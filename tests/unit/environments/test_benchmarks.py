@@ -313,7 +313,9 @@ def test_a_problem_that_nothing_can_be_paid_on_stays_and_is_told(tmp_path: Path)
     assert open_benchmark("minerva", path, rows="any").unscorable == (lost,)
 
 
-@pytest.mark.parametrize("answer", ["\\text{Mia}", "\\text{odd}", "not a right angle"])
+@pytest.mark.parametrize(
+    "answer", ["\\text{Mia}", "\\text{odd}", "\\text{May 20}", "not a right angle"]
+)
 def test_an_answer_in_words_is_compared_as_words(answer: str, tmp_path: Path) -> None:
     found, problem = only("math500", tmp_path / "m.jsonl", MATH | {"answer": answer})
     bare = answer.removeprefix("\\text{").removesuffix("}")
