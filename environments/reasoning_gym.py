@@ -21,7 +21,9 @@ from environments.reasoning.reading import Reading
 from environments.reasoning.refused import REFUSED
 from environments.verification import verify
 from environments.verification.extract import final_answer
+from environments.verification.kinds import Kind
 
+NUMBERS: dict[str, Kind] = {"integer": "integer", "number": "decimal"}  # judged by `verification`
 DRAWS = 500  # before it is said that a family has no problem left
 
 
@@ -65,8 +67,8 @@ class ReasoningGym(Environment):
     def verify(self, problem: Problem, text: str) -> Verdict:
         """Exactly right or not: no credit for parts, and nothing in an answer is evaluated."""
         kind = FAMILIES[problem.family].kind
-        if kind in ("integer", "number") and problem.answer is not None:
-            return verify(problem.answer, text, statement=problem.statement)
+        if kind in NUMBERS and problem.answer is not None:
+            return verify(problem.answer, text, NUMBERS[kind], problem.statement)
         found = final_answer(text)
         if found is None:
             return Verdict(status="unparseable", detail="no single final answer")

@@ -45,7 +45,9 @@ def entries(name, count):
             if found == each:
                 break
         else:
-            raise AssertionError(f"{name} at level {level}: only {found} of {3 * each} draws are read")
+            raise AssertionError(
+                f"{name} at level {level}: only {found} of {3 * each} draws are read"
+            )
 
 
 def problem_of(family, level=1, seed=0):
@@ -104,7 +106,11 @@ def near_misses(problem):
         yield f"\\boxed{{{[cell for row in json.loads(answer) for cell in row]}}}"
     if kind == "factors":
         yield f"\\boxed{{1 × {answer}}}"
-        yield f"\\boxed{{{math.prod(map(int, answer.split(' × ')))}}}" if "×" in answer else "\\boxed{1}"
+        yield (
+            f"\\boxed{{{math.prod(map(int, answer.split(' × ')))}}}"
+            if "×" in answer
+            else "\\boxed{1}"
+        )
     if kind == "hexadecimal":
         yield f"\\boxed{{{int(answer, 16)}}}"
         yield f"\\boxed{{{answer.replace('0x', '')}}}"
@@ -187,7 +193,9 @@ def test_a_variation_moves_one_attribute_by_one_step(name):
             variant = ALL.vary(problem, np.random.default_rng(3), direction)
             moved = [
                 new - old
-                for new, old in zip(family.steps(family.read(variant.statement)), steps, strict=True)
+                for new, old in zip(
+                    family.steps(family.read(variant.statement)), steps, strict=True
+                )
             ]
             edge = level == (family.levels[0] if sign < 0 else family.levels[-1])
             assert sorted(map(abs, moved))[:-1] == [0] * (len(moved) - 1)
@@ -225,7 +233,10 @@ def test_a_difficulty_names_the_attributes():
         ("Count how many prime numbers there are between 1 and 13 (inclusive) ?", "6"),
         ("Now, how many legs are there in total if you have 1 crab, 3 praying mantiss?", "28"),
         ('How many times does the letter "a" appear in the text: "An ant Banana"?', "5"),
-        ("Sort these numbers in descending order: -1.5, 2.25, -1.50, 10.0", "[10, 2.25, -1.5, -1.5]"),
+        (
+            "Sort these numbers in descending order: -1.5, 2.25, -1.50, 10.0",
+            "[10, 2.25, -1.5, -1.5]",
+        ),
         ("Keep all numbers larger than 2 in this list: ['2.0', '2.01', '-3']", "[2.01]"),
         ("Remove all numbers smaller than 2 in this list: ['1', '-3.0']", "[]"),
         ("Reverse this list of words: one, Two, 3", "3, Two, one"),
@@ -289,7 +300,16 @@ def test_other_texts_are_no_problems(text, reason):
 
 def test_expressions_end_in_bounded_time():
     assert evaluate("((0x2 * 0x3) >> 0x1)") == (3, 2)
-    for expression in ("2" + "*99999999999" * 200, "(1 << 99)", "1 +* 2", "()", "(1", "1)", "1 2", "-"):
+    for expression in (
+        "2" + "*99999999999" * 200,
+        "(1 << 99)",
+        "1 +* 2",
+        "()",
+        "(1",
+        "1)",
+        "1 2",
+        "-",
+    ):
         with pytest.raises(ValueError):
             evaluate(expression)
 
@@ -351,7 +371,11 @@ def test_families_are_chosen_by_name():
 
 def test_families_are_chosen_on_the_command_line():
     config = compose.compose(
-        ["experiment=smollm2", "environment=reasoning_gym", "environment.options.families=[gcd,lcm]"]
+        [
+            "experiment=smollm2",
+            "environment=reasoning_gym",
+            "environment.options.families=[gcd,lcm]",
+        ]
     )
     environment = make(config.environment.name, **config.environment.options)
     assert environment.families == ("gcd", "lcm")
@@ -395,7 +419,9 @@ def test_refused_families_are_as_bad_as_it_is_said():
     )
     insertions = drawn("string_insertion", min_string_length=10)
     assert sum(e["metadata"]["string"] == e["answer"] for e in insertions) > 0.9 * len(insertions)
-    brackets = [e for e in drawn("time_intervals") if e["metadata"]["format"] == "%Y-%m-%d (%A) %H:%M:%S %z"]
+    brackets = [
+        e for e in drawn("time_intervals") if e["metadata"]["format"] == "%Y-%m-%d (%A) %H:%M:%S %z"
+    ]
     assert brackets
     assert all(entry["answer"].endswith("00:00") for entry in brackets)
     np.random.seed(0)
@@ -406,4 +432,6 @@ def test_refused_families_are_as_bad_as_it_is_said():
 
 def test_readings_are_refused_before_they_are_read():
     assert isinstance(FAMILIES["gcd"].read("anything"), type(None))
-    assert isinstance(FAMILIES["spell_backward"].read(problem_of("spell_backward").statement), Reading)
+    assert isinstance(
+        FAMILIES["spell_backward"].read(problem_of("spell_backward").statement), Reading
+    )
