@@ -374,9 +374,10 @@ def symbolic_rows(count: int, random: Random) -> list[Row]:
     rows = []
     for index, n in enumerate(random.sample(range(40_000), count)):
         a, b = n // 200 + 2, n % 200 + 1
+        c = b * b + 1  # no square
         gold, written = (
             (f"x^2+{a + b}x+{a * b}", f"(x+{a})(x+{b})"),
-            (rf"\frac{{{a}}}{{\sqrt{{{b}}}}}", rf"\frac{{{a}\sqrt{{{b}}}}}{{{b}}}"),
+            (rf"\frac{{{a}}}{{\sqrt{{{c}}}}}", rf"\frac{{{a}\sqrt{{{c}}}}}{{{c}}}"),
             (rf"{a}x\sin y+{b}", rf"{b}+{a}\sin(y) x"),
             (f"x^2+{a + b}x+{a * b}", f"(x+{a})(x+{b + 1})"),
         )[index % 4]
@@ -386,7 +387,14 @@ def symbolic_rows(count: int, random: Random) -> list[Row]:
 
 def _drawn(index: int, gold: str, written: str, paid: bool) -> Row:
     text = rf"Adding up, the result is $\boxed{{{written}}}$."
-    return Row(id=str(index), category="drawn", gold=gold, prediction=text, paid=paid)
+    return Row(
+        id=str(index),
+        category="drawn",
+        gold=gold,
+        prediction=text,
+        paid=paid,
+        statement="What is the total, in dollars where it is money?",
+    )
 
 
 def throughput(judges: dict[str, Judge], repeats: int) -> Table:
@@ -397,13 +405,14 @@ def throughput(judges: dict[str, Judge], repeats: int) -> Table:
         ("symbolic", symbolic_rows, 200, 2),
     ):
         for name, judge in judges.items():
-            used = 1 if name == "math-verify" else threads  # one question at a time
+            alone = name == "math-verify"  # one question at a time, and about 50 times slower
+            used, drawn = (1, count // 10) if alone else (threads, count)
             found, wrong = [], 0
             for repeat in range(repeats + 1):  # the first warms up
-                rows = draw(count, Random(repeat))
+                rows = draw(drawn, Random(repeat))
                 seconds, results = _timed(judge, rows, used)
                 wrong += len(misjudged(rows, results))
-                found.append(count / seconds)
+                found.append(drawn / seconds)
             table.add_row(
                 answers, name, str(used), f"{statistics.median(found[1:]):,.0f}", str(wrong)
             )
