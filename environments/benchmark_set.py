@@ -25,10 +25,11 @@ from environments.math_text import INSTRUCTION
 from environments.verification.extract import final_answer
 from environments.verification.verify import verify
 
-_TEXT = re.compile(
-    r"\\text\{[A-Za-z][A-Za-z0-9 ,-]{1,40}\}"
-)  # words, where `odd` could be a product
-_WORDS = re.compile(r"[A-Za-z][A-Za-z -]{1,40}")
+# Answers in words, which would be read as products of letters: `\text{odd}`, `not a square`.
+_PHRASE = re.compile(
+    r"\\text\{[A-Za-z][A-Za-z0-9 ,-]{1,40}\}|(?=.*[A-Za-z]{2}.*[ -].*[A-Za-z]{2})[A-Za-z][A-Za-z -]{3,40}"
+)
+_WORD = re.compile(r"[A-Za-z]{2,40}")
 _PADDED = re.compile(r"0[0-9]{1,2}")
 
 
@@ -104,6 +105,8 @@ class BenchmarkSet(Environment):
     ):
         if benchmark not in PUBLISHED:
             raise ValueError(f"there is no set {benchmark!r}; one of {', '.join(PUBLISHED)}")
+        if tolerance is not None and not re.fullmatch(r"[0-9]*\.?[0-9]+%?", tolerance):
+            raise ValueError(f"tolerance={tolerance}: write a number such as 0.01, or 1%")
         self.name, self.seconds = benchmark, seconds
         self.files, read = _read(PUBLISHED[benchmark].reader, path, sha256)
         self.repeated = _check(benchmark, path, read, rows)
@@ -126,8 +129,8 @@ class BenchmarkSet(Environment):
         key = problem_id(self.name, row.statement)
         if key in self._rows:
             key = problem_id(self.name, f"{row.statement}\n({row.where})")
-        text = row.kind is None and _TEXT.fullmatch(row.answer)
-        if text or (_WORDS.fullmatch(row.answer) and not self._can_pay(row)):
+        phrase = row.kind is None and _PHRASE.fullmatch(row.answer)
+        if phrase or (_WORD.fullmatch(row.answer) and not self._can_pay(row)):
             row = replace(row, kind="string")
         self._rows[key], self._scorable[key] = row, self._can_pay(row)
         return Problem(

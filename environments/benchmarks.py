@@ -89,7 +89,7 @@ def open_benchmark(
         return Benchmark(
             name=name, environment=own.environment, options=own.options, problems=problems
         )
-    found = BenchmarkSet(name, path or download(name), sha256, rows, tolerance)
+    found = BenchmarkSet(name, download(name) if path is None else path, sha256, rows, tolerance)
     return Benchmark(
         name=name,
         environment=SET,

@@ -340,6 +340,8 @@ def test_a_tolerance_is_the_row_s_else_the_one_given(tmp_path: Path) -> None:
     assert not exact.verify(problem, "\\boxed{1.61}").correct
     assert close.verify(problem, "\\boxed{1.61}").correct
     assert not close.verify(problem, "\\boxed{1.7}").correct
+    with pytest.raises(ValueError, match=r"tolerance=little: write a number such as 0\.01, or 1%"):
+        opened("minerva", path, tolerance="little")
     own = OLYMPIAD | {"final_answer": ["2.5"], "is_multiple_answer": False, "error": "0.1"}
     found, problem = only("olympiadbench", tmp_path / "o.jsonl", own)
     assert found.verify(problem, "\\boxed{2.55}").correct
