@@ -23,7 +23,7 @@ Polynomial = dict[Monomial, Fraction]
 Quotient = tuple[Polynomial, Polynomial]
 
 MOST_TERMS = 300
-MOST_WORK = 60_000  # products of two terms, long numbers counting for more, in one expression
+MOST_WORK = 20_000  # products of two terms, long numbers counting for more, in one expression
 MOST_BITS = 1500  # of a coefficient
 HIGHEST_POWER = 120
 OPAQUE = "?"  # the first character of an opaque generator
@@ -41,7 +41,7 @@ def equal(left: Tree, right: Tree) -> bool | None:
     """Whether two expressions are equal; None where that is not decided by this algebra."""
     try:
         difference = cross(quotient(left), quotient(right))
-    except (UndecidedError, ZeroDivisionError, RecursionError):
+    except UndecidedError:
         return None
     if not difference:
         return True
@@ -57,11 +57,21 @@ def cross(left: Quotient, right: Quotient) -> Polynomial:
     return _add(_multiply(left[0], right[1]), _multiply(right[0], left[1]), -1)
 
 
-@lru_cache(maxsize=512)
 def quotient(tree: Tree) -> Quotient:
-    """The expression as numerator and denominator; raises `UndecidedError`, `ZeroDivisionError`."""
+    """The expression as numerator and denominator; raises `UndecidedError`."""
+    found = _known(tree)
+    if found is None:
+        raise UndecidedError
+    return found
+
+
+@lru_cache(maxsize=512)
+def _known(tree: Tree) -> Quotient | None:
     _work.left = MOST_WORK
-    return _quotient(tree)
+    try:
+        return _quotient(tree)
+    except (UndecidedError, ZeroDivisionError, RecursionError):
+        return None
 
 
 def _quotient(tree: Tree) -> Quotient:
@@ -95,6 +105,12 @@ def _quotient(tree: Tree) -> Quotient:
         return _power(_quotient(tree[1]), _quotient(tree[2]), tree)
     if kind == "root":
         return _root(tree[1], _quotient(tree[2]))
+    if kind == "binom":
+        return _binomial(_quotient(tree[1]), _quotient(tree[2]))
+    if tree[:2] == ("f", "fact") and (value := constant(_quotient(tree[2]))) is not None:
+        if value.denominator != 1 or not 0 <= value <= 170:
+            raise UndecidedError
+        return {(): Fraction(math.factorial(int(value)))}, _ONE
     if kind in ("f", "log"):
         return _opaque(str(tree[1]), _quotient(tree[2]))
     raise UndecidedError
@@ -112,7 +128,7 @@ def is_polynomial(tree: Tree) -> bool:
     """Whether the expression is a polynomial: nothing opaque, no variable in a denominator."""
     try:
         top, bottom = quotient(tree)
-    except (UndecidedError, ZeroDivisionError, RecursionError):
+    except UndecidedError:
         return False
     names = {name for side in (top, bottom) for monomial in side for name, _ in monomial}
     in_bottom = {name for monomial in bottom for name, _ in monomial}
@@ -252,6 +268,21 @@ def _root(order: int, inside: Quotient) -> Quotient:
     return {tuple(sorted((name, 1) for name in names)): scale}, _ONE
 
 
+def _binomial(upper: Quotient, lower: Quotient) -> Quotient:
+    r"""`\binom{a}{k}` for a small whole `k` as `a(a-1)...(a-k+1)/k!`; else an opaque thing."""
+    n, k = constant(upper), constant(lower)
+    if n is not None and k is not None and n.denominator == k.denominator == 1:
+        if not 0 <= k <= n <= 1000:
+            raise UndecidedError
+        return _bounded({(): Fraction(math.comb(int(n), int(k)))}), _ONE
+    if k is None or k.denominator != 1 or not 0 <= k <= 20:
+        return _opaque(f"binom {_key(upper)}", lower)
+    product: Quotient = (_ONE, _ONE)
+    for step in range(int(k)):
+        product = _times(product, _plus(upper, ({(): Fraction(-step)} if step else {}, _ONE)))
+    return _times(product, ({(): Fraction(1, math.factorial(int(k)))}, _ONE))
+
+
 def _integer_root(number: int, order: int) -> int | None:
     if order == 2:
         root = math.isqrt(number)
@@ -330,7 +361,7 @@ def evaluate(tree: Tree, values: Mapping[str, float]) -> complex:
         return evaluate(tree[2], values) ** (1 / tree[1])
     if kind == "log":
         return cmath.log(evaluate(tree[2], values)) / cmath.log(evaluate(tree[1], values))
-    if kind == "f":
+    if kind == "f" and tree[1] in _FLOATS:
         return _FLOATS[tree[1]](evaluate(tree[2], values))
     raise ValueError(kind)
 

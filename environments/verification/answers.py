@@ -33,7 +33,7 @@ def canonical(text: str, kind: Kind | None = None) -> Answer | None:
     asked for). Without `kind` a string is no answer. Leading zeros, digits other than 0 to 9 and
     numbers of over 60 digits are refused.
     """
-    if len(text) > LONGEST_ANSWER:
+    if len(text) > LONGEST_ANSWER or "~~" in text:  # struck out
         return None
     if kind == "string":
         return string(text)

@@ -109,7 +109,7 @@ def _expressions(gold: Answer, prediction: Answer, ask: Ask | None) -> Status | 
     left, right = expressions.tree(gold.text), expressions.tree(prediction.text)
     if left is None or right is None:
         return "unparseable"
-    if expressions.functions(prediction.text) - expressions.functions(gold.text):
+    if forms.adds_functions(left, right):
         return "wrong"  # sin(pi/4) is not yet the answer where sqrt(2)/2 is
     if left[0] == "rel" or right[0] == "rel":
         return forms.same_relation(left, right)

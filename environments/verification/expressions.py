@@ -16,12 +16,12 @@ LONGEST_NUMBER = 30  # digits
 LONGEST_EXPONENT = 3  # digits
 MOST_LETTERS = 3  # side by side: a product of variables
 
-_OTHERS = r"\log \frac \sqrt \pi \cdot \times \div \infty"
+_OTHERS = r"\log \binom \frac \sqrt \pi \cdot \times \div"
 FUNCTIONS = trees.FUNCTIONS | {r"\log"}
 COMMANDS = FUNCTIONS | trees.GREEK | set(trees.RELATIONS) | frozenset(_OTHERS.split())
 _PLAIN_NAMES = "|".join(sorted((name[1:] for name in FUNCTIONS), key=len, reverse=True))
 _PLAIN_FUNCTION = re.compile(rf"(?<![\\A-Za-z])({_PLAIN_NAMES})(?![A-Za-z])")
-_TOKEN = re.compile(r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]+|[-+*/^=<>()\[\]{}|_]")
+_TOKEN = re.compile(r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]+|[-+*/^=<>()\[\]{}|_!]")
 _OPENING, _CLOSING = {"(", "[", "{"}, {")", "]", "}"}
 
 
@@ -56,15 +56,19 @@ def tree(text: str) -> trees.Tree | None:
         return None
 
 
-def functions(text: str) -> frozenset[str]:
+def functions(tree: trees.Tree) -> frozenset[str]:
     r"""The functions that an expression uses; `\exp` is another way to write a power of `e`."""
-    return frozenset(re.findall(r"\\[A-Za-z]+", text)) & FUNCTIONS - {r"\exp"}
+    if tree[:1] == ("f",):
+        name = tree[1]
+        return functions(tree[2]) | ({name} if name not in ("exp", "abs", "fact") else set())
+    found: set[str] = {"ln"} if tree[:1] == ("log",) else set()
+    return frozenset(found.union(*(functions(p) for p in tree if isinstance(p, tuple))))
 
 
 def _well_formed(tokens: list[str]) -> bool:
     depths = _depths(tokens)
     return (
-        any(token.isalnum() or token in (r"\pi", r"\infty") for token in tokens)
+        any(token.isalnum() or token == r"\pi" or token in trees.GREEK for token in tokens)
         and all(token in COMMANDS for token in tokens if token[0] == "\\")
         and all(len(token) <= MOST_LETTERS for token in tokens if token[0].isalpha())
         and all(len(token) <= LONGEST_NUMBER for token in tokens if _digits(token))

@@ -12,7 +12,11 @@ LONGEST_TEXT = 1_000_000  # characters
 _BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####(?!#)(.*)$", re.MULTILINE)
 _STATED = re.compile(r"\banswer\b[ *]*(?:is\b|:|=)[ *:]*(.*)", re.IGNORECASE | re.DOTALL)
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-J]\.)\s+|\n+")
+_AGAIN = re.compile(rf"(?:The )?(?:final )?{_STATED.pattern}", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
+_HOPE = re.compile(r"I hope (?:it|this) is correct\.?$")
+MOST_ANSWERS = 20  # spellings of one answer that are compared with each other
 
 
 def final_answer(text: str) -> str | None:
@@ -20,21 +24,37 @@ def final_answer(text: str) -> str | None:
 
     Read in this order: the last `\\boxed{...}`; `#### ...` at the start of a line; the last
     sentence, if it says "answer is ..." or "answer: ...". Within the first of these that is there,
-    an earlier answer that differs from the last, or a box that is never closed, makes it None.
-    Empty boxes do not count. A number that merely comes last is never taken.
+    an earlier answer that differs from the last, or a box that is never closed, makes it None; so
+    does a number after `####` that differs from the box. Empty boxes and lines that TeX leaves out
+    do not count, nor what stands before the last `</think>`. A number that merely comes last is
+    never taken.
     """
     if len(text) > LONGEST_TEXT:
         return None
+    if (thought := text.rfind("</think>")) >= 0:
+        text = text[thought + len("</think>") :]
+    if "%" in text:
+        text = _COMMENT.sub("", text)
     boxes = boxed(text)
     if boxes is None:
         return None
+    hashes = [found.strip() for found in _HASHES.findall(text)] if "####" in text else []
     if boxes:
-        return _agreed(boxes)
-    if hashes := [found.strip() for found in _HASHES.findall(text)]:
+        numbers = [each for each in hashes if (read := canonical(each)) and read.value is not None]
+        return _agreed([*numbers, *boxes])
+    if hashes:
         return _agreed(hashes)
+    text = text.rstrip()
+    text = text[:-40] + _HOPE.sub("", text[-40:])
     sentences = [part for part in _SENTENCE_END.split(text) if part.strip(" *")]
-    stated = [match.group(1).strip(" *") for part in sentences if (match := _STATED.search(part))]
+    stated = [_plain(match.group(1)) for part in sentences if (match := _STATED.search(part))]
     return _agreed(stated) if stated and _STATED.search(sentences[-1]) else None
+
+
+def _plain(found: str) -> str:
+    if again := _AGAIN.match(found):
+        found = again.group(1)
+    return re.sub(r"\*{1,3}\.?$", "", found.strip(" *"))
 
 
 def boxed(text: str) -> list[str] | None:
@@ -74,6 +94,8 @@ def unboxed(text: str) -> str:
 def _agreed(found: Iterable[str]) -> str | None:
     """The last of them, if all say the same."""
     texts = list(dict.fromkeys(found))
+    if len(texts) > MOST_ANSWERS:
+        return None
     if len(texts) > 1:
         meant = {answer.text if (answer := canonical(text)) else text for text in texts}
         if len(meant) > 1:

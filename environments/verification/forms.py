@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import lru_cache
 
 from environments.base import Status
@@ -40,9 +41,10 @@ _WRITTEN_FRACTION = re.compile(
 def refusal(gold: Answer, prediction: Answer, written: str, statement: str) -> str | None:
     """Why an answer of the right value is not paid, or None: it repeats the question, is not worked
     out, or has another form than the question asks for. `written` is the answer's own text."""
-    whole = gold.value is not None and gold.value.denominator == 1
-    if whole and prediction.kind == "fraction" and gold.kind != "fraction":
-        return "not worked out"
+    if prediction.kind == "fraction" and gold.kind != "fraction" and gold.text == str(gold.value):
+        terms = {term for pair in _fractions(normalised(written)) for term in pair}
+        if not statement or terms <= set(re.findall("[0-9]+", statement)):
+            return "not worked out"
     if not statement:
         return None
     asked = units.question(statement)
@@ -74,8 +76,9 @@ def _number_refusal(prediction: Answer, written: str, statement: str, asked: str
             return "not in lowest terms"
         if _DECIMAL.search(asked) and value.denominator != 1:
             return "not a decimal"
-    if _FRACTION.search(asked) and prediction.kind == "decimal" and value.denominator != 1:
-        return "not a fraction"
+    decimals = re.findall(r"[0-9]*\.[0-9]+", statement) if prediction.kind == "decimal" else []
+    if _FRACTION.search(asked) and value in {Fraction(found) for found in decimals}:
+        return "part of the question"
     if "10" in written and "^" in normalised(written) and squeezed(written) in squeezed(statement):
         return "part of the question"
     return None
@@ -136,6 +139,17 @@ def _ordered(tree: Tree) -> Tree:
     return (tree[0], *parts)
 
 
+def adds_functions(gold: Tree, prediction: Tree) -> bool:
+    """Whether functions are left to be worked out: in a constant any that the reference answer has
+    not, in other expressions those of a family of which it has none."""
+    left, right = expressions.functions(gold), expressions.functions(prediction)
+    if not right - left:
+        return False
+    if not left or not any(part[0] == "v" for part in _parts(gold)):
+        return True
+    return (right <= {"ln"}) != (left <= {"ln"})
+
+
 def unevaluated(tree: Tree) -> int:
     """How many sums, products and powers could be worked out: `2+3`, `2x+3x`, `2·3`, `2^3`."""
     nested = sum(unevaluated(part) for part in _children(tree))
@@ -149,6 +163,8 @@ def unevaluated(tree: Tree) -> int:
         nested += max(numbers - 1, 0)
     elif kind == "^":
         nested += tree[1][0] == "n" and tree[2][0] == "n"
+    elif kind == "binom" or tree[:2] == ("f", "fact"):
+        nested += all(_is_number(part) for part in _children(tree))
     elif kind == "/":
         nested += tree[2] == ("n", 1, 1) or (_is_number(tree[1]) and tree[2][0] == "/")
     return nested
@@ -176,7 +192,7 @@ def _monomial(tree: Tree) -> algebra.Monomial | None:
         return None
     try:
         top, bottom = algebra.quotient(tree)
-    except (algebra.UndecidedError, ZeroDivisionError):
+    except algebra.UndecidedError:
         return None
     if len(top) != 1 or len(bottom) != 1 or () not in bottom:
         return None
@@ -248,7 +264,7 @@ def _normal(tree: Tree) -> list[tuple[str, algebra.Polynomial]] | None:
         try:
             left, right = algebra.quotient(a), algebra.quotient(b)
             difference = algebra.cross(left, right)
-        except (algebra.UndecidedError, ZeroDivisionError):
+        except algebra.UndecidedError:
             return None
         if len(left[1]) > 1 or len(right[1]) > 1 or () not in left[1] or () not in right[1]:
             return None  # multiplying by a denominator could change the solutions

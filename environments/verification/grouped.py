@@ -22,7 +22,8 @@ _NAMED_GROUP = re.compile(
 )
 _AND = re.compile(r",?\s*\\(?:text|mathrm)\{\s*(?:and|or)\s*\}\s*|\s*,?\s(?:and|or)\s+")
 _ENVIRONMENT = re.compile(
-    r"\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL
+    r"[(\[]?\s*\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}\s*[)\]]?",
+    re.DOTALL,
 )
 _PAIRS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
 _BRACKET = re.compile(r"\\[{}]|\\[lr]angle(?![a-z])|[()\[\]{},]|\\[A-Za-z]+|\\.")
@@ -53,6 +54,19 @@ def read(text: str, kind: Kind | None = None) -> Answer | None:
     return _unordered(text, kind)
 
 
+def in_order(text: str, statement: str) -> str | None:
+    """`x=3, y=-2` as `(3,-2)`, where the statement says in which order: `(x, y)`."""
+    order = re.search(r"\(\s*([a-z](?:\s*,\s*[a-z])+)\s*\)", statement)
+    parts = split(_AND.sub(",", text), inside=False) if order and "=" in text else None
+    if order is None or parts is None:
+        return None
+    values = dict(re.split(r"\s*=\s*", each, maxsplit=1) for each in parts if each.count("=") == 1)
+    names = re.split(r"\s*,\s*", order.group(1))
+    if sorted(values) != sorted(names) or len(parts) != len(names):
+        return None
+    return f"({','.join(values[name] for name in names)})"
+
+
 def is_ambiguous(text: str, kind: Kind) -> bool:
     """Whether a list is asked for and the text is one number with commas or two: `1,234`."""
     return (
@@ -63,7 +77,7 @@ def is_ambiguous(text: str, kind: Kind) -> bool:
 def _by_brackets(text: str) -> Answer | None:
     if text in (r"\emptyset", r"\{\}", r"\{ \}"):
         return EMPTY
-    if text.startswith(r"\begin") or text.startswith("[["):
+    if r"\begin" in text or text.startswith("[["):
         return _matrix(text)
     if r"\cup" in text or text.replace(" ", "") in (r"\mathbb{R}", r"\mathbbR"):
         return _union(text)
@@ -228,6 +242,7 @@ def _factorisation(text: str) -> Answer | None:
 
 
 def _ratio(text: str, asked: bool = False) -> Answer | None:
+    text = re.sub(r"^[A-Za-z](?:\s*:\s*[A-Za-z])+\s*=\s*", "", text)
     texts = (
         re.split(r"\s*(?::|\\colon(?![a-z])|\s\\text\{\s*to\s*\}|\sto\s)\s*", text)
         if asked

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from environments.verification import algebra, expressions, numerals
 from environments.verification.spelling import normalised
+from environments.verification.trees import Tree
 
 Kind = Literal[
     "integer",
@@ -35,6 +36,10 @@ LONGEST_EXPRESSION = 200  # characters
 _CHOICE = re.compile(
     r"(?i:(?:option|choice|answer)\s+)?(?:\(\s*([A-Ja-j])\s*\)|([A-J])(?:[.):](?=\s|$)|$))\s*[.:]?\s*(.*)",
     re.DOTALL,
+)
+_WITH_UNIT = re.compile(
+    r"(.+?)(?:\s*\\(?:text|mathrm)\{\s*([A-Za-z ]+?)\s*\}|\s+([a-z]{2,}(?: [a-z]{3,}){0,2}))"
+    r"(?:\^\{?([23])\}?)?"
 )
 _FUNCTION_OF = re.compile(r"[A-Za-z]\s*\(\s*[A-Za-z]\s*\)\s*=\s*")
 _LABEL = re.compile(r"\([A-J]\)|\b[A-J][.):](?=\s|$)|\b(?:and|or)\s+[A-J]\b|^[,&/]?\s*[A-J]\b\s*$")
@@ -78,12 +83,42 @@ def expression(text: str) -> Answer | None:
         return None
     if (function := _FUNCTION_OF.match(text)) and "=" not in text[function.end() :]:
         text = text[function.end() :]
+    unit = ""
     written = expressions.canonical(text)
+    if (
+        written is None
+        and (match := _WITH_UNIT.fullmatch(text))
+        and re.search(r"[0-9\\]", match[1])
+    ):
+        unit = " ".join((match.group(2) or match.group(3)).lower().split())
+        power = {"2": "square ", "3": "cubic "}.get(match.group(4) or "", "")
+        unit, written = power + unit, expressions.canonical(match.group(1))
+        if numerals.is_multiplier(unit):
+            return None
     if written is None:
         return None
     tree = expressions.tree(written)
-    is_polynomial = tree is not None and tree[0] not in ("rel", "v") and algebra.is_polynomial(tree)
-    return Answer("polynomial" if is_polynomial else "expression", written)
+    if tree is None:
+        return None
+    if not unit and (literal := _literal(tree)):
+        return literal
+    is_polynomial = tree[0] not in ("rel", "v") and algebra.is_polynomial(tree)
+    return Answer("polynomial" if is_polynomial else "expression", written, unit=unit)
+
+
+def _literal(tree: Tree) -> Answer | None:
+    """The number that brackets around a number or a fraction's terms leave: `(1)/(2)`, `-(3)`."""
+    sign, inner = (-1, tree[1]) if tree[0] == "neg" else (1, tree)
+    kind: Kind = "integer"
+    if inner[0] == "n":
+        value, kind = Fraction(inner[1], inner[2]), "integer" if inner[2] == 1 else "decimal"
+    elif inner[0] == "/" and inner[1][0] == inner[2][0] == "n" and inner[2][1]:
+        if inner[1][2] != 1 or inner[2][2] != 1:
+            return None
+        value, kind = Fraction(inner[1][1], inner[2][1]), "fraction"
+    else:
+        return None
+    return Answer(kind, numerals.written(sign * value), sign * value)
 
 
 def choice(text: str) -> Answer | None:

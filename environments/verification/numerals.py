@@ -24,8 +24,8 @@ _WORD = rf"(?:[A-Za-z]{{3,}}|{_SHORT}|a|of)"
 _UNIT = (
     rf"(?:(?P<glued>(?:{_SHORT})(?:/(?:h|s|hr|min))?)"
     rf"|\s+(?P<bare>(?:[A-Za-z]{{3,}}|{_SHORT})(?:/(?:h|s)(?![a-z])|[ /]{_WORD}){{0,3}})"
-    r"|\s*\\(?:text|mathrm|textrm|mbox)\{\s*(?P<set>[A-Za-z /]+?)\.?\s*\})(?:\^\{?[23]\}?)?"
-    r"|\s*(?P<degree>\u00b0)"
+    r"|\s*\\(?:text|mathrm|textrm|mbox)\{\s*(?P<set>[A-Za-z /]+?)\.?\s*\})(?:\^\{?(?P<raised>[23])\}?)?"
+    r"|\s*(?P<degree>\u00b0)\s*(?:(?P<scale>[CF])|\\(?:text|mathrm)\{\s*(?P<scale2>[CF])\s*\})?"
 )
 _PERCENT = r"(?P<percent>\s*%|\s+per ?cent|\s*\\text\{\s*per ?cent\s*\})"
 _RATIO = (
@@ -35,13 +35,15 @@ _RATIO = (
     rf"|\(\s*(?P<top3>-\s*{_WHOLE})\s*\)\s*/\s*(?P<bottom3>{_WHOLE})"
 )
 _SCIENTIFIC = (
-    r"(?P<mantissa>[1-9](?:\.[0-9]+)?)(?:\s*(?:\\times|\\cdot|\*|(?<= )x(?= ))\s*10\s*\^\s*"
+    r"(?:(?P<mantissa>[1-9][0-9]*(?:\.[0-9]+)?|0\.[0-9]+)"
+    r"(?:\s*(?:\\times|\\cdot|\*|(?<= )x(?= ))\s*10\s*\^\s*"
     r"(?:\{\s*(?P<power>[-+]?[0-9]{1,2})\s*\}|(?P<power2>[-+]?[0-9]{1,2}))"
     r"|[eE](?P<power3>[-+]?[0-9]{1,2}))"
+    r"|10\s*\^\s*(?:\{\s*(?P<power4>[-+]?[0-9]{1,2})\s*\}|(?P<power5>[-+]?[0-9]{1,2})))"
 )
 _REPEATING = rf"(?P<start>{_WHOLE}?\.[0-9]*)\\(?:overline|bar)\s*\{{\s*(?P<period>[0-9]+)\s*\}}"
 _NUMBER = re.compile(
-    r"(?:(?P<name>[A-Za-z])\s*=\s*)?(?P<sign>[-+]?)\s*(?P<currency>[$€£])?\s*(?P<sign2>[-+]?)"
+    r"(?:(?P<name>[A-Za-z]|m?\s*\\angle\s*[A-Z]{1,3})\s*=\s*)?(?P<sign>[-+]?)\s*(?P<currency>[$€£])?\s*(?P<sign2>[-+]?)"
     rf"(?:{_RATIO}|{_SCIENTIFIC}|{_REPEATING}|(?P<decimal>{_DECIMAL}))(?:{_PERCENT}|{_UNIT})?"
 )
 _PLAIN = re.compile(r"(-?(?:0|[1-9][0-9]{0,40}))(?:\.([0-9]{1,12})|/([1-9][0-9]{0,12}))?")
@@ -64,7 +66,7 @@ def read(text: str) -> Number | None:
     Possibly with thousands commas, a sign, a currency sign before it, a percent sign or a unit
     after it, and `x =` before all that. A unit is one to four words that are no multipliers
     (`hundred`). A fraction need not be reduced; a mixed number's part must be below 1. Scientific
-    notation has one digit other than 0 before its point.
+    notation is a number times a power of ten, or such a power.
     """
     if plain := _PLAIN.fullmatch(text):
         whole, decimals, bottom = plain.groups()
@@ -74,7 +76,10 @@ def read(text: str) -> Number | None:
             return Number(Fraction(int(whole), int(bottom)), "fraction")
         return Number(Fraction(int(whole)), "integer")
     match = _NUMBER.fullmatch(text)
-    if match is None or sum(character.isdigit() for character in text) > MOST_DIGITS:
+    if match is None:
+        return None
+    digits = sum(character.isdigit() for character in text)
+    if digits > (2 * MOST_DIGITS if "/" in text or "frac" in text else MOST_DIGITS):
         return None
     return _number(match.groupdict())
 
@@ -82,6 +87,11 @@ def read(text: str) -> Number | None:
 def is_malformed(text: str) -> bool:
     """Whether a text looks like a number but is none: `1/0`, `5 hundred`, too many digits."""
     return read(text) is None and _NUMBER.fullmatch(text) is not None
+
+
+def is_multiplier(unit: str) -> bool:
+    """Whether words beside a number change it: `hundred`, `times 2`."""
+    return bool(set(_MULTIPLIERS.split()) & set(re.split("[ /]", unit)))
 
 
 def written(value: Fraction) -> str:
@@ -103,8 +113,12 @@ def written(value: Fraction) -> str:
 def _number(part: dict[str, str | None]) -> Number | None:
     unit = " ".join((part["glued"] or part["bare"] or part["set"] or "").lower().split())
     if part["degree"]:
-        unit = "degree"
-    if set(_MULTIPLIERS.split()) & set(re.split("[ /]", unit)) or (part["sign"] and part["sign2"]):
+        unit = {"C": "celsius", "F": "fahrenheit"}.get(
+            part["scale"] or part["scale2"] or "", "degree"
+        )
+    if part["raised"]:
+        unit = f"{'square' if part['raised'] == '2' else 'cubic'} {unit}"
+    if is_multiplier(unit) or (part["sign"] and part["sign2"]):
         return None
     found = _value(part)
     if found is None:
@@ -120,11 +134,12 @@ def _value(part: dict[str, str | None]) -> tuple[Fraction, str] | None:
     if part["decimal"]:
         digits = part["decimal"].replace(",", "")
         return Fraction(digits), "decimal" if "." in digits else "integer"
-    if part["mantissa"]:
-        power = int(part["power"] or part["power2"] or part["power3"] or 0)
-        if abs(power) + len(part["mantissa"]) > MOST_DIGITS:
+    powers = [part[name] for name in ("power", "power2", "power3", "power4", "power5")]
+    if written := next((power for power in powers if power), None):
+        power, mantissa = int(written), part["mantissa"] or "1"
+        if abs(power) + len(mantissa) > MOST_DIGITS:
             return None
-        return Fraction(part["mantissa"]) * Fraction(10) ** power, "scientific"
+        return Fraction(mantissa) * Fraction(10) ** power, "scientific"
     if part["period"]:
         start, period = (part["start"] or "").replace(",", ""), part["period"]
         places = len(start.partition(".")[2])

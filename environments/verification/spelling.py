@@ -23,20 +23,32 @@ _NORMAL = str.maketrans(_SUPERSCRIPTS, "0123456789-")
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|([0-9]+|[A-Za-z]))")
 _WRAPPERS = re.compile(
     r"\$\$(.*)\$\$|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*|`(.*)`"
-    r"|\\(?:text|mathrm|textbf|mathbf|textrm|mbox)\s*\{([^{}]*)\}"
+    r"|\\(?:text|mathrm|textbf|mathbf|textrm|mbox|boldsymbol|bm)\s*\{(.*)\}|\{([^,]*|[0-9,]*)\}"
 )
+_INFIX = [
+    (re.compile(r"\{([^{}]*?)\s*\\over(?![A-Za-z])\s*([^{}]*)\}"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\{([^{}]*?)\s*\\choose(?![A-Za-z])\s*([^{}]*)\}"), r"\\binom{\1}{\2}"),
+]
 _SPELLINGS = [
     (re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\frac\s*([0-9])\s*\{"), r"\\frac{\1}{"),
     (re.compile(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])"), r"\1{\2}"),
-    (re.compile(r"\\(?:left|right|displaystyle|big|Big)(?![A-Za-z])\s*"), ""),
+    (re.compile(r"\\(?:left|right|displaystyle|textstyle|[bB]igg?[lr]?)(?![A-Za-z])\s*"), ""),
+    (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
+    (re.compile(r"\\mathrm\s*\{\s*([ei])\s*\}"), r"\1"),
+    (re.compile(r"\\text\s*\{\s*(\\?%)?\s*\}"), r"\1"),
+    (re.compile(r"\{([:,])\}"), r"\1"),
     (re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
     (re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
     (re.compile(r"\\(?:varnothing)(?![A-Za-z])"), r"\\emptyset"),
-    (re.compile(r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))"), "\u00b0"),
+    (
+        re.compile(
+            r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])"
+        ),
+        "\u00b0",
+    ),
     (re.compile(r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])"), r"\\infty "),
-    (re.compile(r"\{,\}"), ","),
     (re.compile(r"(?<!\\)\\!"), ""),
     (re.compile(r"(?<=[0-9])\\,(?=[0-9]{3})"), ""),
     (re.compile(r"(?<!\\)\\[,;: ]|~|\\q?quad(?![A-Za-z])"), " "),
@@ -47,12 +59,17 @@ _SIMPLE = re.compile(r"[0-9A-Za-z ./+-]*")
 
 def normalised(text: str) -> str:
     """The text with wrappers such as `$...$` taken off and synonyms in one spelling."""
-    text = text.strip()
+    text = " ".join(text.split()) if "\n" in text else text.strip()
     if _SIMPLE.fullmatch(text):
         return text.removesuffix(".").strip()
+    if r"\over" in text or r"\choose" in text:
+        for pattern, spelling in _INFIX:
+            text = pattern.sub(spelling, text)
     for _ in range(3):
         match = _WRAPPERS.fullmatch(text)
         inner = next((part for part in match.groups() if part is not None), "") if match else text
+        if match and not _balanced(inner):
+            inner = text
         stripped = inner.strip().removesuffix(".").strip()
         if stripped == text:
             break
@@ -66,6 +83,16 @@ def normalised(text: str) -> str:
     for pattern, spelling in _SPELLINGS:
         text = pattern.sub(spelling, text)
     return text.strip()
+
+
+def _balanced(text: str) -> bool:
+    """Whether every brace in a text is closed in it."""
+    depth = 0
+    for brace in re.findall(r"\\.|[{}]", text):
+        depth += (brace == "{") - (brace == "}")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def squeezed(text: str) -> str:

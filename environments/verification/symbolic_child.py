@@ -97,10 +97,13 @@ def agree(left: Any, right: Any, draw: random.Random) -> str:
     variables = sorted(name for kind, name in found if kind == "v")
     is_complex = ("c", "i") in found
     beyond = [s for k in (40, 200) for s in (2.0**k, -(2.0**k))] if ("f", "abs") in found else []
+    counts = ("f", "fact") in found  # of numbers 1, 2, 3, ...
     counted = 0
     scales = [*SCALES, *beyond] if variables else [1]
     for scale in scales:
         values = {name: scale * draw.uniform(0.1, 1) for name in variables}
+        if counts:
+            values = {name: draw.randint(1, 40) for name in variables}
         if "base" in values:
             values["base"] = 2 + abs(values["base"])
         size = 0
@@ -123,7 +126,10 @@ def agree(left: Any, right: Any, draw: random.Random) -> str:
 
 
 def names(tree: Any) -> set[tuple[str, str]]:
-    """The variables, constants and functions of a tree; a root counts as `abs`: of a square it is."""
+    """The variables, constants and functions of a tree; a root counts as `abs`: of a square it is.
+
+    A binomial coefficient counts as a factorial.
+    """
     if not isinstance(tree, tuple):
         return set()
     if len(tree) > 1 and tree[0] in ("v", "c"):
@@ -131,6 +137,8 @@ def names(tree: Any) -> set[tuple[str, str]]:
     found = {("f", tree[1])} if tree and tree[0] == "f" else set()
     if tree and (tree[0] == "root" or (tree[0] == "^" and tree[2][0] == "/")):
         found.add(("f", "abs"))
+    if tree and tree[0] == "binom":
+        found.add(("f", "fact"))
     return found.union(*(names(part) for part in tree))
 
 
@@ -193,6 +201,8 @@ class Value:
             return mpmath.root(inside, parts[0])
         if kind == "log":
             return mpmath.log(self.evaluate(parts[1])) / mpmath.log(self.evaluate(parts[0]))
+        if kind == "binom":
+            return mpmath.binomial(self.evaluate(parts[0]), self.evaluate(parts[1]))
         if kind == "f":
             inside = self.evaluate(parts[1])
             if parts[0] in ("exp", "sinh", "cosh"):
@@ -222,7 +232,7 @@ def _functions() -> dict[str, Callable[[Any], Any]]:
     direct = ("sin", "cos", "tan", "cot", "sec", "csc", "tanh")
     found = {name: getattr(mpmath, name) for name in direct}
     inverse = {f"arc{name}": getattr(mpmath, f"a{name}") for name in ("sin", "cos", "tan")}
-    return {**found, **inverse, "ln": mpmath.log, "abs": abs}
+    return {**found, **inverse, "ln": mpmath.log, "abs": abs, "fact": mpmath.factorial}
 
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {}

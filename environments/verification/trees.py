@@ -2,8 +2,8 @@ r"""Reads one mathematical expression into a tree of plain tuples; imports nothi
 
 A tree is `("n", top, bottom)`, `("v", name)`, `("c", "pi" | "e" | "i")`, `("+", terms)`,
 `("*", factors)`, `("/", a, b)`, `("^", a, b)`, `("neg", a)`, `("root", n, a)`, `("f", name, a)`,
-`("log", base, a)` or `("rel", operators, sides)`. What could be meant in two ways is refused:
-`1/2x`, `x2`, `2 3`, `2\frac{1}{3}`, `f(x)`.
+`("log", base, a)`, `("binom", a, b)` or `("rel", operators, sides)`. What could be meant in two ways
+is refused: `1/2x`, `x2`, `2 3`, `2\frac{1}{3}`, `f(x)`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GREEK = (
     r"\phi \varphi \omega"
 )
 GREEK = frozenset(_GREEK.split())
-_TOKEN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]|[-+*/^=<>()\[\]{}|_])")
+_TOKEN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]|[-+*/^=<>()\[\]{}|_!])")
 _LETTER = re.compile(r"[A-Za-z]")
 _CLOSE = {"(": ")", "[": "]", "{": "}", "|": "|"}
 
@@ -107,6 +107,8 @@ class _Reader:
                     raise NoTreeError("a product right after a slash")
                 before = factors[-1]
                 factor = self.power()
+                if factor[0] == "n" and before[0] != "n":
+                    raise NoTreeError("a number after a factor")
                 if before[0] == "n" and factor[0] == "/" and factor[1][0] == factor[2][0] == "n":
                     raise NoTreeError("a mixed number or a product")
                 factors.append(factor)
@@ -114,10 +116,13 @@ class _Reader:
                 return factors[0] if len(factors) == 1 else ("*", tuple(factors))
 
     def starts_factor(self, token: str) -> bool:
-        return token in ("(", "[") or (token == "|" and not self.bars) or _begins_name(token)
+        return token in ("(", "[", "{") or (token == "|" and not self.bars) or _begins_name(token)
 
     def power(self) -> Tree:
         base = self.atom()
+        while self.next == "!":
+            self.take()
+            base = ("f", "fact", base)
         if self.next == "^":
             self.take()
             base = ("^", base, self.exponent())
@@ -161,6 +166,8 @@ class _Reader:
             return _number(token)
         if token == r"\frac":
             return ("/", self.argument(), self.argument())
+        if token == r"\binom":
+            return ("binom", self.argument(), self.argument())
         if token == r"\sqrt":
             return self.root()
         if token in FUNCTIONS or token == r"\log":
@@ -207,11 +214,15 @@ class _Reader:
         if self.next == "^":
             self.take()
             power = self.exponent()
-            if power[0] != "n":
+            if power == ("neg", ("n", 1, 1)) and name in (r"\sin", r"\cos", r"\tan"):
+                name, power = rf"\arc{name[1:]}", None
+            elif power[0] != "n":
                 raise NoTreeError("an inverse or a power")
         argument = self.group() if self.next in ("(", "[", "{", "|") else self.bare_argument()
-        if name == r"\log":
-            found: Tree = ("log", base or ("v", "base"), argument)
+        if base == ("c", "e"):
+            found: Tree = ("f", "ln", argument)
+        elif name == r"\log":
+            found = ("log", base or ("v", "base"), argument)
         else:
             found = ("f", name[1:], argument)
         return found if power is None else ("^", found, power)
@@ -227,7 +238,8 @@ class _Reader:
 
 
 def _begins_argument(token: str) -> bool:
-    return bool(_LETTER.fullmatch(token)) or token in GREEK or token in (r"\pi", r"\sqrt", r"\frac")
+    names = (r"\pi", r"\sqrt", r"\frac", r"\binom")
+    return bool(_LETTER.fullmatch(token)) or token in GREEK or token in names
 
 
 def _begins_name(token: str) -> bool:

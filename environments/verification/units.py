@@ -40,35 +40,62 @@ _KINDS: tuple[dict[str, str], ...] = (
 )
 _NAMES = {alias: name for kind in _KINDS for name, text in kind.items() for alias in text.split()}
 _SIGNS = {"$": "dollar", "€": "euro", "£": "pound"}
-_FILLERS = frozenset({"per", "of", "a", "square", "cubic", "sq", "an", "each", "the"})
+_ALIASES = {"mph": "mile hour", "kph": "kilometer hour", "kmh": "kilometer hour", "sq": "square"}
+_FILLERS = frozenset({"per", "of", "a", "an", "each", "the"})
+_POWERS = {"square": "volume|cubic|perimeter|length", "cubic": "area|square|perimeter|length"}
 _ASKS = re.compile(r"\b(?:what|which|how|find|compute|calculate|determine|as)\b")
+_HOW_MANY = re.compile(r"\bhow (?:many|much)((?: [a-z'-]+){1,6})")
+_STOP = re.compile(
+    r"\b(?:are|is|was|were|am|do|does|did|will|would|can|could|should|must|might|may|has|have|had"
+    r"|remain|remains|left|in|at|on|for|from|with|to|there|he|she|it|they)\b.*"
+)
+_IN = re.compile(r"\bin ((?:square |cubic |degrees )?[a-z]+(?: per [a-z]+|/[a-z]+)?)")
 
 
 def fits(unit: str, statement: str, reference: str = "") -> bool:
     """Whether an answer to `statement` may carry `unit` (words, or a currency sign).
 
-    A unit of the reference answer is the only one that fits.
-    Every word of it must be in the statement, in singular or plural, as a name or its usual
-    abbreviation. Where the statement mentions two units of one kind, such as hours and minutes,
-    the unit must be the only one of them in the question itself. No unit always fits.
+    A unit of the reference answer is the only one that fits. Else, where the question names one
+    ("how many hours", "in square feet"), it is that one; where it does not, every word must be in
+    the statement, in singular or plural, as a name or its usual abbreviation, and of two units of
+    one kind, such as hours and minutes, it must be the one in the question. No unit always fits.
     """
     if not unit:
         return True
+    names = _content(unit)
     if reference:
-        return [_name(word) for word in re.split("[ /]", unit) if word not in _FILLERS] == [
-            _name(word) for word in re.split("[ /]", reference) if word not in _FILLERS
-        ]
-    mentioned, asked = _words(statement), _words(question(statement))
-    for word in re.split(r"[ /]", unit):
-        name = _name(word)
-        if word in _FILLERS:
+        return names == _content(reference)
+    asked = question(statement).lower()
+    if (wanted := _in_unit(asked)) is not None:
+        return names == wanted or (names == ["degree"] and wanted[0] in ("celsius", "fahrenheit"))
+    if (counted := _HOW_MANY.search(asked)) and (wanted := _content(_STOP.sub("", counted[1]))):
+        return set(names) <= set(wanted)
+    mentioned, named = _words(statement), _words(asked)
+    for name in names:
+        if name in _POWERS:
+            if re.search(rf"\b(?:{_POWERS[name]})\b", asked):
+                return False
             continue
-        if name not in mentioned:
+        if name not in mentioned and name != "unit":
             return False
         rivals = next((set(kind) for kind in _KINDS if name in kind), set())
-        if len(rivals & mentioned) > 1 and rivals & asked != {name}:
+        if len(rivals & mentioned) > 1 and rivals & named != {name}:
             return False
     return True
+
+
+def _in_unit(asked: str) -> list[str] | None:
+    """The unit that a question wants its answer in, if it says so."""
+    found = [_content(match) for match in _IN.findall(asked)]
+    known = set(_NAMES.values()) | set(_POWERS) | {"degree", "radian", "celsius", "fahrenheit"}
+    return next((names for names in reversed(found) if names and names[0] in known), None)
+
+
+def _content(unit: str) -> list[str]:
+    """The names that a unit consists of, in order: `mph` is a mile and an hour."""
+    words = [word for part in re.split(r"[ /]+", unit) for word in _ALIASES.get(part, part).split()]
+    names = [_name(word) for word in words if word not in _FILLERS]
+    return names[1:] if names[:1] == ["degree"] and len(names) > 1 else names
 
 
 def asks_for_percent(statement: str) -> bool:

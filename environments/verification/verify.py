@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 from environments.base import Verdict
-from environments.verification import comparison, forms, symbolic, units
+from environments.verification import comparison, forms, grouped, symbolic, units
 from environments.verification.answers import canonical
 from environments.verification.extract import final_answer
 from environments.verification.kinds import GROUPS, NUMBERS, Answer, Kind, without_percent
+from environments.verification.spelling import normalised
 
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,30}")
-_LETTER = re.compile(r"[A-J]")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,9999}")
+_PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
+_LETTER = re.compile(r"\(?[A-J]\)?")
 
 
 def verify(
@@ -50,7 +52,9 @@ def compare(
             return Verdict(status="correct", answer=gold)
         if tolerance is None and _INTEGER.fullmatch(prediction):
             return Verdict(status="wrong", answer=prediction)
-    reference = read(gold, statement, kind)
+    if kind == "choice" and re.fullmatch("[a-j]", prediction.strip()):
+        prediction = prediction.upper()
+    reference = _reference(gold, statement, kind)
     if reference is None:
         detail = f"the reference answer cannot be read: {gold[:40]!r}"
         return Verdict(status="unparseable", detail=detail)
@@ -79,11 +83,33 @@ def compare(
 
 
 def read(text: str, statement: str = "", kind: Kind | None = None) -> Answer | None:
-    """The answer that `text` states, without its percent sign where a percentage is asked for."""
+    """The answer that `text` states to a question, or None.
+
+    The question decides three things: a percent sign does not count where a percentage is asked
+    for, leading zeros do not where the question writes such numbers (`000 to 999`), and `(x, y)`
+    says in which order `x=3, y=-2` is a tuple.
+    """
+    if statement and _PADDED.search(statement) and re.fullmatch("0[0-9]{1,9}", text.strip(" $")):
+        text = text.strip(" $").lstrip("0") or "0"
+    if kind == "tuple" and "=" in text:
+        text = grouped.in_order(normalised(text), statement) or text
     answer = canonical(text, kind)
     if answer is not None and answer.kind == "percent" and units.asks_for_percent(statement):
         return without_percent(answer)
     return answer
+
+
+def _reference(gold: str, statement: str, kind: Kind | None) -> Answer | None:
+    """The reference answer, None where it cannot be read or is not of the type asked for."""
+    answer = read(gold, statement, kind)
+    if answer is None or kind is None:
+        return answer
+    if kind in NUMBERS:
+        whole = answer.value is not None and answer.value.denominator == 1
+        return answer if whole or (answer.value is not None and kind != "integer") else None
+    if kind in GROUPS or kind in ("choice", "string"):
+        return answer if answer.kind == kind else None
+    return answer if answer.kind in {"polynomial", "expression"} | NUMBERS else None
 
 
 def _kind(reference: Answer, statement: str) -> Kind | None:

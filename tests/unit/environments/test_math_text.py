@@ -348,7 +348,7 @@ def test_no_text_breaks_the_environment(text):
         ("18", NEW, r"\boxed{18.0}", "correct", "18"),
         ("18", NEW, r"\boxed{\$18}", "correct", "18"),
         ("18", NEW, r"\boxed{18\text{ dollars}}", "correct", "18"),
-        ("18", NEW, "The answer is 18 pens.", "correct", "18"),
+        ("18", NEW, "The answer is 18 pens.", "wrong", "18 pens"),
         ("18", NEW, r"\boxed{18 apples}", "wrong", "18 apples"),
         ("18", NEW, r"\boxed{18 cents}", "wrong", "18 cents"),
         ("18", NEW, r"\boxed{18\%}", "wrong", "18%"),
