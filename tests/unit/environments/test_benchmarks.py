@@ -456,6 +456,7 @@ def test_limits_are_nested_and_spread() -> None:
     small, large = first(problems, 20), first(problems, 60)
     assert (len(small), len(large)) == (20, 60)
     assert [problem for problem in large if problem in small] == small
+    assert {one.id for one in small} == set(sorted(one.id for one in problems)[:20])
     assert len({problem.level for problem in small}) > 3
     assert first(problems, 1000) == list(problems)
     assert first(problems[::-1], 20) == small[::-1]
