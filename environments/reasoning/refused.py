@@ -8,7 +8,7 @@ REFUSED = {
     "coin_flip": "the reference answer is rounded to 10 digits from 12 flips on (1/32768 is "
     "3.051757812e-05), and fewer flips have too few questions",
     "decimal_arithmetic": "quotients are rounded to 12 digits on the way, so no answer is exact",
-    "gsm_symbolic": "its hundred story templates cannot be read back",
+    "gsm_symbolic": "its hundred story templates have no strict reader",
     "intermediate_integration": "an antiderivative has many forms and any constant",
     "isomorphic_strings": "its questions depend on Python's hash seed; half of its answers are True",
     "letter_jumble": "letters often form several words (`saw`, `was`)",

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -435,3 +436,16 @@ def test_readings_are_refused_before_they_are_read():
     assert isinstance(
         FAMILIES["spell_backward"].read(problem_of("spell_backward").statement), Reading
     )
+
+
+def test_the_documentation_lists_every_family():
+    text = (Path(__file__).parents[3] / "docs" / "environments.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    for name, family in FAMILIES.items():
+        steps = "; ".join(
+            f"{a.name} {('–' if a.interval else ', ').join(f'{n:,}' for n in a.levels)}"
+            for a in family.attributes
+        )
+        assert f"| `{name}` | {family.levels[-1]} | {steps} | {family.kind} |" in rows
+    for name, reason in REFUSED.items():
+        assert f"| `{name}` | {reason} |" in rows
