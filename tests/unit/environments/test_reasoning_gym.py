@@ -20,7 +20,6 @@ from environments.benchmark import heldout
 from environments.reasoning import answers, source
 from environments.reasoning.expressions import evaluate
 from environments.reasoning.families import FAMILIES
-from environments.reasoning.reading import Reading
 from environments.reasoning.refused import REFUSED
 from environments.reasoning_gym import ReasoningGym
 from environments.testing import check_environment
@@ -429,13 +428,6 @@ def test_refused_families_are_as_bad_as_it_is_said():
     state = np.random.get_state()[1].tobytes()
     drawn("pool_matrix", 1)
     assert np.random.get_state()[1].tobytes() != state
-
-
-def test_readings_are_refused_before_they_are_read():
-    assert isinstance(FAMILIES["gcd"].read("anything"), type(None))
-    assert isinstance(
-        FAMILIES["spell_backward"].read(problem_of("spell_backward").statement), Reading
-    )
 
 
 def test_the_documentation_lists_every_family():
