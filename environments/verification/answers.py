@@ -9,10 +9,12 @@ from environments.verification import grouped, numerals
 from environments.verification.comparison import equal
 from environments.verification.kinds import (
     GROUPS,
+    NUMBERS,
     Answer,
     Kind,
     choice,
     expression,
+    numeral,
     scalar,
     string,
     without_percent,
@@ -39,6 +41,8 @@ def canonical(text: str, kind: Kind | None = None) -> Answer | None:
         return string(text)
     if kind == "choice" and (chosen := choice(text)):
         return chosen
+    if (kind is None or kind in NUMBERS) and (number := numerals.plain(text)):
+        return numeral(number)
     text = normalised(text)
     if not text.isprintable() or not re.sub("[€£\u00b0]", "", text).isascii():
         return None

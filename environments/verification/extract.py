@@ -31,11 +31,13 @@ def final_answer(text: str) -> str | None:
     """
     if len(text) > LONGEST_TEXT:
         return None
+    if (box := _only_box(text)) is not None:
+        return box
     if (thought := text.rfind("</think>")) >= 0:
         text = text[thought + len("</think>") :]
     if "%" in text:
         text = _COMMENT.sub("", text)
-    boxes = boxed(text)
+    boxes = boxed(text) if "\\boxed" in text else []
     if boxes is None:
         return None
     hashes = [found.strip() for found in _HASHES.findall(text)] if "####" in text else []
@@ -46,9 +48,32 @@ def final_answer(text: str) -> str | None:
         return _agreed(hashes)
     text = text.rstrip()
     text = text[:-40] + _HOPE.sub("", text[-40:])
+    if "answer" not in text.lower():
+        return None
     sentences = [part for part in _SENTENCE_END.split(text) if part.strip(" *")]
-    stated = [_plain(match.group(1)) for part in sentences if (match := _STATED.search(part))]
+    stated = [
+        _plain(match.group(1))
+        for part in sentences
+        if "answer" in part.lower() and (match := _STATED.search(part))
+    ]
     return _agreed(stated) if stated and _STATED.search(sentences[-1]) else None
+
+
+def _only_box(text: str) -> str | None:
+    """What stands in the one box of a text that has nothing else to look at: the usual case."""
+    start = text.rfind("\\boxed{")
+    if start < 0 or text.find("\\boxed") != start or text[start - 1 : start] == "\\":
+        return None
+    end = text.find("}", start)
+    found = text[start + 7 : end]
+    if "{" in found or "\\" in found:
+        boxes = boxed(text[start:])
+        found, end = (boxes[0], start) if boxes else ("", -1)
+    if end < 0 or not found.strip():
+        return None
+    if "%" in text or "####" in text or text.find("</think>", start) >= 0:
+        return None
+    return found.strip()
 
 
 def _plain(found: str) -> str:

@@ -66,8 +66,11 @@ class Answer:
 def scalar(text: str) -> Answer | None:
     """A normalised text as a number, or None."""
     number = numerals.read(text)
-    if number is None:
-        return None
+    return None if number is None else numeral(number)
+
+
+def numeral(number: numerals.Number) -> Answer:
+    """A number as an answer."""
     written = numerals.written(number.value)
     if number.percent:
         return Answer("percent", f"{written}%", number.value)

@@ -47,6 +47,7 @@ _NUMBER = re.compile(
     rf"(?:{_RATIO}|{_SCIENTIFIC}|{_REPEATING}|(?P<decimal>{_DECIMAL}))(?:{_PERCENT}|{_UNIT})?"
 )
 _PLAIN = re.compile(r"(-?(?:0|[1-9][0-9]{0,40}))(?:\.([0-9]{1,12})|/([1-9][0-9]{0,12}))?")
+_PLAIN_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?[1-9][0-9]{0,20})\}\{([1-9][0-9]{0,20})\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,21 @@ class Number:
     name: str = ""
 
 
+def plain(text: str) -> Number | None:
+    """The number that a text is in the plainest writing: `-12`, `0.5`, `1/2`, `\\frac{1}{2}`."""
+    if match := _PLAIN.fullmatch(text):
+        whole, decimals, bottom = match.groups()
+        if decimals is not None:
+            return Number(Fraction(int(whole + decimals), 10 ** len(decimals)), "decimal")
+        if bottom is not None:
+            return Number(Fraction(int(whole), int(bottom)), "fraction")
+        return Number(Fraction(int(whole)), "integer")
+    if text[-1:] == "}" and (match := _PLAIN_FRACTION.fullmatch(text)):
+        sign, top, bottom = match.groups()
+        return Number(Fraction(int(top) * (-1 if sign else 1), int(bottom)), "fraction")
+    return None
+
+
 def read(text: str) -> Number | None:
     """The number that a normalised text is, or None where it is none or a malformed one.
 
@@ -68,13 +84,8 @@ def read(text: str) -> Number | None:
     (`hundred`). A fraction need not be reduced; a mixed number's part must be below 1. Scientific
     notation is a number times a power of ten, or such a power.
     """
-    if plain := _PLAIN.fullmatch(text):
-        whole, decimals, bottom = plain.groups()
-        if decimals is not None:
-            return Number(Fraction(int(whole + decimals), 10 ** len(decimals)), "decimal")
-        if bottom is not None:
-            return Number(Fraction(int(whole), int(bottom)), "fraction")
-        return Number(Fraction(int(whole)), "integer")
+    if found := plain(text):
+        return found
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None

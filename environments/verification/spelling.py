@@ -29,30 +29,31 @@ _INFIX = [
     (re.compile(r"\{([^{}]*?)\s*\\over(?![A-Za-z])\s*([^{}]*)\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"\{([^{}]*?)\s*\\choose(?![A-Za-z])\s*([^{}]*)\}"), r"\\binom{\1}{\2}"),
 ]
-_SPELLINGS = [
-    (re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),
-    (re.compile(r"\\frac\s*([0-9])\s*\{"), r"\\frac{\1}{"),
-    (re.compile(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])"), r"\1{\2}"),
-    (re.compile(r"\\(?:left|right|displaystyle|textstyle|[bB]igg?[lr]?)(?![A-Za-z])\s*"), ""),
-    (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
-    (re.compile(r"\\mathrm\s*\{\s*([ei])\s*\}"), r"\1"),
-    (re.compile(r"\\text\s*\{\s*(\\?%)?\s*\}"), r"\1"),
-    (re.compile(r"\{([:,])\}"), r"\1"),
-    (re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
-    (re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
-    (re.compile(r"\\(?:varnothing)(?![A-Za-z])"), r"\\emptyset"),
+_SPELLINGS = [  # what a text must hold, what is replaced in it, and by what
+    ("frac", re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
+    ("frac", re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),
+    ("frac", re.compile(r"\\frac\s*([0-9])\s*\{"), r"\\frac{\1}{"),
+    ("frac", re.compile(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])"), r"\1{\2}"),
+    ("\\", re.compile(r"\\(?:left|right|displaystyle|textstyle|[bB]igg?[lr]?)(?![A-Za-z])\s*"), ""),
+    ("binom", re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
+    ("mathrm", re.compile(r"\\mathrm\s*\{\s*([ei])\s*\}"), r"\1"),
+    ("text", re.compile(r"\\text\s*\{\s*(\\?%)?\s*\}"), r"\1"),
+    ("{", re.compile(r"\{([:,])\}"), r"\1"),
+    ("lbrace", re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
+    ("rbrace", re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
+    ("varnothing", re.compile(r"\\(?:varnothing)(?![A-Za-z])"), r"\\emptyset"),
     (
-        re.compile(
-            r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])"
-        ),
+        "\\",
+        re.compile(r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))"),
         "\u00b0",
     ),
-    (re.compile(r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])"), r"\\infty "),
-    (re.compile(r"(?<!\\)\\!"), ""),
-    (re.compile(r"(?<=[0-9])\\,(?=[0-9]{3})"), ""),
-    (re.compile(r"(?<!\\)\\[,;: ]|~|\\q?quad(?![A-Za-z])"), " "),
-    (re.compile(r"\\([%$])"), r"\1"),
+    ("degree", re.compile(r"\\degree(?![A-Za-z])"), "\u00b0"),
+    ("", re.compile(r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])"), r"\\infty "),
+    ("\\!", re.compile(r"(?<!\\)\\!"), ""),
+    ("\\,", re.compile(r"(?<=[0-9])\\,(?=[0-9]{3})"), ""),
+    ("~", re.compile("~"), " "),
+    ("\\", re.compile(r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])"), " "),
+    ("\\", re.compile(r"\\([%$])"), r"\1"),
 ]
 _SIMPLE = re.compile(r"[0-9A-Za-z ./+-]*")
 
@@ -80,8 +81,9 @@ def normalised(text: str) -> str:
         text = text.translate(_TYPOGRAPHIC)
         if text[:1] == "–":  # a dash between two numbers could be a range
             text = f"-{text[1:]}"
-    for pattern, spelling in _SPELLINGS:
-        text = pattern.sub(spelling, text)
+    for sign, pattern, spelling in _SPELLINGS:
+        if sign in text:
+            text = pattern.sub(spelling, text)
     return text.strip()
 
 

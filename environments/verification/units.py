@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # Units of one kind: where a question mentions several, only the one that it asks for is meant.
 _KINDS: tuple[dict[str, str], ...] = (
@@ -52,6 +53,7 @@ _STOP = re.compile(
 _IN = re.compile(r"\bin ((?:square |cubic |degrees )?[a-z]+(?: per [a-z]+|/[a-z]+)?)")
 
 
+@lru_cache(maxsize=1024)
 def fits(unit: str, statement: str, reference: str = "") -> bool:
     """Whether an answer to `statement` may carry `unit` (words, or a currency sign).
 
@@ -98,6 +100,7 @@ def _content(unit: str) -> list[str]:
     return names[1:] if names[:1] == ["degree"] and len(names) > 1 else names
 
 
+@lru_cache(maxsize=256)
 def asks_for_percent(statement: str) -> bool:
     """Whether the question is for a percentage, so that the percent sign may be left out."""
     asked = question(statement).lower()
@@ -105,6 +108,7 @@ def asks_for_percent(statement: str) -> bool:
     return asking is not None and re.search("per ?cent|%", asked[asking.end() :]) is not None
 
 
+@lru_cache(maxsize=256)
 def question(statement: str) -> str:
     """The last sentence of a statement that asks, else its last sentence."""
     sentences = [part for part in re.split(r"(?<=[.!?])\s+", statement.strip()) if part]

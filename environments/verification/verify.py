@@ -64,7 +64,7 @@ def compare(
     answer = read(prediction, statement, kind)
     if answer is None:
         return Verdict(status="unparseable", detail=f"cannot be read: {prediction[:40]!r}")
-    if not units.fits(answer.unit, statement, reference.unit):
+    if answer.unit and not units.fits(answer.unit, statement, reference.unit):
         shown = f"{answer.text} {answer.unit}"
         return Verdict(status="wrong", answer=shown, detail=f"unit {answer.unit[:40]!r}")
     if kind == "percent":
@@ -74,11 +74,14 @@ def compare(
         same_kind = (reference.kind == "percent") == (answer.kind == "percent")
         status = "correct" if close and same_kind else "wrong"
         return Verdict(status=status, answer=answer.text)  # type: ignore[arg-type]
-    if comparison.equal(reference, answer) is not False:
+    exact = comparison.equal(reference, answer)
+    if exact is False:
+        return Verdict(status="wrong", answer=answer.text)
+    if exact or answer.value is None:
         refused = forms.refusal(reference, answer, prediction, statement)
         if refused is not None:
             return Verdict(status="wrong", answer=answer.text, detail=refused)
-    status = symbolic.judge(reference, answer, seconds)
+    status = "correct" if exact else symbolic.judge(reference, answer, seconds)
     return Verdict(status=status, answer=gold if status == "correct" else answer.text)
 
 
