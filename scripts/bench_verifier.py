@@ -143,9 +143,11 @@ def ours(seconds: float) -> Judge:
     """Our verifier with a deadline for each comparison."""
 
     def judge(row: Row) -> str:
-        return verify(
-            row.gold, row.prediction, row.kind, row.statement, row.tolerance, seconds
-        ).status
+        asked = (row.gold, row.prediction, row.kind, row.statement, row.tolerance, seconds)
+        try:
+            return verify(*asked).status
+        except Exception as error:  # it must not: the tests see that it does not
+            return f"raised {type(error).__name__}"
 
     return judge
 
