@@ -135,6 +135,12 @@ def test_heldout_follows_the_run_and_can_be_limited() -> None:
     assert len(few.problems) == 5 and all(problem in found.problems for problem in few.problems)
 
 
+def test_short_answers_stay_short() -> None:
+    config, _ = prepared(["benchmark=sums_in_words"])
+    assert config.agents.solver.template == "{prompt}"
+    assert config.evaluation.sampling.max_tokens == 112
+
+
 def test_a_bad_file_is_the_user_s_affair(gsm8k: str) -> None:
     with pytest.raises(ConfigError, match="published with 1319 problems, found 4; write rows=any"):
         prepared(["benchmark=gsm8k", f"path={gsm8k}"])

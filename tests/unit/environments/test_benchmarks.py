@@ -200,6 +200,7 @@ def test_olympiadbench_tolerance(error: str | None, expected: str | None) -> Non
         (plain, {"problem": "?", "answer": "1", "level": "hard 3"}, '"level" must be a whole'),
         (gsm8k, {"question": "?", "answer": "36"}, "must end in a line such as #### 18"),
         (gsm8k, {"question": "?", "answer": "1\n####"}, "must end in a line such as #### 18"),
+        (gsm8k, {"question": "?", "answer": "#### 1\nor 2"}, "must end in a line such as #### 18"),
         (integer, {"problem": "?", "answer": "1/2"}, "must be a whole number, found '1/2'"),
         (olympiadbench, OLYMPIAD | {"image_1": "x.png"}, "has images"),
         (olympiadbench, OLYMPIAD | {"error": "small"}, '"error" must be a number'),
@@ -346,6 +347,8 @@ def test_a_tolerance_is_the_row_s_else_the_one_given(tmp_path: Path) -> None:
     found, problem = only("olympiadbench", tmp_path / "o.jsonl", own)
     assert found.verify(problem, "\\boxed{2.55}").correct
     assert not found.verify(problem, "\\boxed{2.7}").correct
+    path = write(tmp_path / "o.jsonl", own)
+    assert not opened("olympiadbench", path, tolerance="1").verify(problem, "\\boxed{2.7}").correct
 
 
 # The set as an environment
