@@ -191,7 +191,9 @@ class MathVerify:
         if self._process is not None:
             return
         self._connection, theirs = self._context.Pipe()
-        self._process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = self._context.Process(
+            target=_serve, args=(theirs, self.deadline), daemon=True
+        )
         self._process.start()
         theirs.close()
         if not self._connection.poll(START_SECONDS):
@@ -200,8 +202,8 @@ class MathVerify:
         self._connection.recv()
 
 
-def _serve(connection: Connection) -> None:
-    """The other process: reads (gold, prediction), writes a status."""
+def _serve(connection: Connection, deadline: float) -> None:
+    """The other process: reads (gold, prediction), writes a status; ends even without its parent."""
     import logging
 
     from math_verify import parse
@@ -215,6 +217,9 @@ def _serve(connection: Connection) -> None:
             gold, prediction = connection.recv()
         except EOFError:
             return
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        limit = math.ceil(used.ru_utime + used.ru_stime + deadline) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
         try:
             status = "correct" if agrees(parse(f"${gold}$"), parse(prediction)) else "wrong"
         except Exception:
