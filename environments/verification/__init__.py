@@ -2,7 +2,7 @@
 
 `verify.verify` is the one entry. `extract.final_answer` finds the answer in a text,
 `answers.canonical` reads it, `answers.equal` compares exactly, `units` says which unit may be
-written beside a number, and `symbolic.judge` asks math-verify in a killable child process, only
+written beside a number, and `symbolic.judge` asks a judge in a killable child process, only
 where exact comparison cannot decide.
 """
 
