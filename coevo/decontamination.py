@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -52,7 +52,8 @@ class EvaluationSets:
     `ngram`-grams that the text shares (Tülu 3, arXiv 2411.15124, §3.2: 8-grams, 50 %); Jaccard
     similarity of word 3-grams of at least `jaccard`, by MinHash (Broder, 1997) and then counted
     exactly. Problems of the run's own held-out set (`heldout`) come from the same templates as those
-    it trains on, so there the last two also ask for the same numbers.
+    it trains on, so there the last two also ask for the same numbers in the same order; the last
+    two never hold for a problem without any, of which the environment's own signature decides.
     """
 
     def __init__(self, sets: Mapping[str, Iterable[Problem]], config: DecontaminationConfig):
@@ -113,7 +114,7 @@ class EvaluationSets:
 
     def _same_task(self, number: int, tokens: list[str]) -> bool:
         benchmark, _, theirs = self.entries[number]
-        return benchmark != OWN or _numbers(tokens) == _numbers(theirs)
+        return benchmark != OWN or _task(tokens) == _task(theirs)
 
     def _index(self) -> Any:
         from datasketch import MinHashLSH  # imports scipy: half a second
@@ -171,8 +172,9 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def _numbers(tokens: Iterable[str]) -> Counter[str]:
-    return Counter(token for token in tokens if token.isdigit())
+def _task(tokens: Sequence[str]) -> list[str]:
+    """What a template is filled with: its words with digits, in order; all words if it has none."""
+    return [token for token in tokens if re.search(r"\d", token)] or list(tokens)
 
 
 def _grams(tokens: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:

@@ -8,6 +8,7 @@ package's own scoring is never used: it evaluates answers, and pays for parts of
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -32,12 +33,16 @@ class ReasoningGym(Environment):
 
     A difficulty is the level and the measures of a family's attributes; a variation moves one
     attribute by one step of its curriculum. Raises `ValueError` on a family that does not exist,
-    with the nearest name, or that is refused, with the reason.
+    with the nearest name, or that is refused, with the reason; and where the package is not installed.
     """
 
     name = "reasoning_gym"
 
     def __init__(self, families: Sequence[str] | None = None):
+        if importlib.util.find_spec("reasoning_gym") is None:
+            raise ValueError(
+                "the package reasoning-gym is not here; write pip install 'coevo[reasoning]'"
+            )
         chosen = [families] if isinstance(families, str) else list(families or FAMILIES)
         for family in chosen:
             _check(family)

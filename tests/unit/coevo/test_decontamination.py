@@ -13,6 +13,7 @@ from coevo.gate import Gate
 from environments import Problem
 from environments.arithmetic import Arithmetic
 from environments.benchmark import heldout
+from environments.reasoning_gym import ReasoningGym
 from environments.sums_in_words import SumsInWords
 
 TRAIN = (
@@ -101,7 +102,16 @@ def test_templates_of_the_own_set_need_the_same_numbers() -> None:
     assert match.status == "heldout"
 
 
-@pytest.mark.parametrize("environment", [Arithmetic(), SumsInWords()], ids=lambda e: e.name)
+def test_templates_without_numbers_are_left_to_the_environments_signature() -> None:
+    base = "Spell this word backward and write nothing but the result of it: banana"
+    assert sets("heldout", base).match(base.replace("banana", "orange")) is None
+    assert sets("heldout", base).match(base) is not None
+    assert sets("mine", base).match(base.replace("banana", "orange")) is not None
+
+
+@pytest.mark.parametrize(
+    "environment", [Arithmetic(), SumsInWords(), ReasoningGym()], ids=lambda e: e.name
+)
 def test_an_environments_own_problems_hardly_ever_match(environment) -> None:
     reserved = heldout(environment, 4)
     found = EvaluationSets({"heldout": reserved}, DecontaminationConfig())
@@ -109,7 +119,12 @@ def test_an_environments_own_problems_hardly_ever_match(environment) -> None:
     for one in reserved:
         assert found.match(one.statement) is not None
     rng = np.random.default_rng(0)
-    drawn = [environment.sample(rng, {"level": environment.levels[-1]}) for _ in range(300)]
+    cells = environment.cells()
+    drawn = [
+        environment.sample(rng, {"level": level}, family)
+        for family, level in cells
+        for _ in range(1 + 300 // len(cells))
+    ]
     matched = [p for p in drawn if gate.leak(p) is None and found.match(p.statement)]
     assert len(matched) <= 3
 

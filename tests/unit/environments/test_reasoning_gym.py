@@ -441,3 +441,9 @@ def test_the_documentation_lists_every_family():
         assert f"| `{name}` | {family.levels[-1]} | {steps} | {family.kind} |" in rows
     for name, reason in REFUSED.items():
         assert f"| `{name}` | {reason} |" in rows
+
+
+def test_without_the_package_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"write pip install 'coevo\[reasoning\]'"):
+        ReasoningGym(["gcd"])
