@@ -67,7 +67,7 @@ def _only_box(text: str) -> str | None:
     end = text.find("}", start)
     found = text[start + 7 : end]
     if "{" in found or "\\" in found:
-        boxes = boxed(text[start:])
+        boxes = boxed(text[start : start + 2000])
         found, end = (boxes[0], start) if boxes else ("", -1)
     if end < 0 or not found.strip():
         return None

@@ -178,7 +178,9 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
     else:
         text = _AND.sub(",", text)
         texts = split(text.replace(",,", ","), inside=False)
-    if texts is None or (around == "{}" and len(texts) < 2):
+    if texts is None or (
+        len(texts) < 2 and (around == "{}" or (not around and _needs_brackets(text, kind)))
+    ):
         return None
     texts = _unnamed([both for each in texts for both in _signs(each)])
     parts = _parts(texts)
@@ -197,15 +199,21 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
     return Answer("multiset", ", ".join(answer.text for answer in parts), parts=parts)
 
 
+def _needs_brackets(text: str, kind: Kind) -> bool:
+    r"""One element alone is a list but no set; `\pm 2` is two."""
+    return kind == "set" and r"\pm" not in text
+
+
 def _order(answer: Answer) -> tuple[bool, object, str]:
     return (answer.value is None, answer.value or 0, answer.text)
 
 
 def _signs(text: str) -> list[str]:
     r"""`1\pm\sqrt{2}` is two answers."""
-    if text.count(r"\pm") != 1:
+    halves = re.split(r"\s*\\pm(?![A-Za-z])\s*", text)
+    if len(halves) != 2:
         return [text]
-    before, after = re.split(r"\s*\\pm(?![a-z])\s*", text) if r"\pm" in text else ("", text)
+    before, after = halves
     name = _NAME.match(before)
     bare = (
         before[name.end() :]

@@ -32,10 +32,13 @@ def verify(
     (`1%`) for numbers (None: exact). `seconds` is the deadline of the judge. With a gold answer
     that cannot be read nothing is `correct`.
     """
-    found = final_answer(text)
-    if found is None:
-        return Verdict(status="unparseable", detail="no single final answer")
-    return compare(gold, found, kind, statement, tolerance, seconds)
+    try:
+        found = final_answer(text)
+        if found is None:
+            return Verdict(status="unparseable", detail="no single final answer")
+        return compare(gold, found, kind, statement, tolerance, seconds)
+    except Exception as error:  # a verdict on any text, whatever is wrong here
+        return Verdict(status="crash", detail=f"{type(error).__name__} in verification")
 
 
 def compare(
