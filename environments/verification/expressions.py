@@ -16,7 +16,7 @@ LONGEST_NUMBER = 30  # digits
 LONGEST_EXPONENT = 3  # digits
 MOST_LETTERS = 3  # side by side: a product of variables
 
-_OTHERS = r"\log \binom \frac \sqrt \pi \cdot \times \div"
+_OTHERS = r"\lfloor \rfloor \lceil \rceil \log \binom \frac \sqrt \pi \cdot \times \div"
 FUNCTIONS = trees.FUNCTIONS | {r"\log"}
 COMMANDS = FUNCTIONS | trees.GREEK | set(trees.RELATIONS) | frozenset(_OTHERS.split())
 _PLAIN_NAMES = "|".join(sorted((name[1:] for name in FUNCTIONS), key=len, reverse=True))
@@ -60,7 +60,9 @@ def functions(tree: trees.Tree) -> frozenset[str]:
     r"""The functions that an expression uses; `\exp` is another way to write a power of `e`."""
     if tree[:1] == ("f",):
         name = tree[1]
-        return functions(tree[2]) | ({name} if name not in ("exp", "abs", "fact") else set())
+        return functions(tree[2]) | (
+            {name} if name not in ("exp", "abs", "fact", "floor", "ceil") else set()
+        )
     found: set[str] = {"ln"} if tree[:1] == ("log",) else set()
     return frozenset(found.union(*(functions(p) for p in tree if isinstance(p, tuple))))
 

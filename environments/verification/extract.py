@@ -13,6 +13,12 @@ _BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####(?!#)(.*)$", re.MULTILINE)
 _STATED = re.compile(r"\banswer\b[ *]*(?:is\b|:|=)[ *:]*(.*)", re.IGNORECASE | re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-J]\.)\s+|\n+")
+_DOUBT = re.compile(
+    r"n't\b|\b(?:not|no|never|doubt|false|wrong|incorrect|unlikely|cannot|if|whether|unless|suppose"
+    r"|assume|deny|hardly|claims?|would)\b",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]{1,9}", re.IGNORECASE)
 _AGAIN = re.compile(rf"(?:The )?(?:final )?{_STATED.pattern}", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
 _HOPE = re.compile(r"I hope (?:it|this) is correct\.?$")
@@ -33,14 +39,14 @@ def final_answer(text: str) -> str | None:
         return None
     if (box := _only_box(text)) is not None:
         return box
-    if (thought := text.rfind("</think>")) >= 0:
-        text = text[thought + len("</think>") :]
+    text = _without_thinking(text)
     if "%" in text:
         text = _COMMENT.sub("", text)
     boxes = boxed(text) if "\\boxed" in text else []
     if boxes is None:
         return None
     hashes = [found.strip() for found in _HASHES.findall(text)] if "####" in text else []
+    boxes += _tagged(text)
     if boxes:
         numbers = [each for each in hashes if (read := canonical(each)) and read.value is not None]
         return _agreed([*numbers, *boxes])
@@ -50,13 +56,36 @@ def final_answer(text: str) -> str | None:
     text = text[:-40] + _HOPE.sub("", text[-40:])
     if "answer" not in text.lower():
         return None
-    sentences = [part for part in _SENTENCE_END.split(text) if part.strip(" *")]
-    stated = [
-        _plain(match.group(1))
-        for part in sentences
-        if "answer" in part.lower() and (match := _STATED.search(part))
-    ]
+    return _stated([part for part in _SENTENCE_END.split(text) if part.strip(" *")])
+
+
+def _stated(sentences: list[str]) -> str | None:
+    """The answer that the last sentence states, unless another differs or one is in doubt."""
+    if len(sentences) > 1 and _HEADING.fullmatch(sentences[-2]):
+        sentences = [*sentences[:-2], f"{sentences[-2]} {sentences[-1]}"]
+    stated = []
+    for part in sentences:
+        match = _STATED.search(part) if "answer" in part.lower() else None
+        if match and _DOUBT.search(part[: match.start()][-200:]):
+            return None
+        if match:
+            stated.append(_plain(match.group(1)))
     return _agreed(stated) if stated and _STATED.search(sentences[-1]) else None
+
+
+def _without_thinking(text: str) -> str:
+    """The text after the first `</think>`, and without any thinking that follows."""
+    _, closed, rest = text.partition("</think>")
+    if not closed:
+        return text
+    pieces = rest.split("<think>")
+    return pieces[0] + "".join(piece.partition("</think>")[2] for piece in pieces[1:])
+
+
+def _tagged(text: str) -> list[str]:
+    """What stands in each `<answer>...</answer>`, but for boxes, which are found by themselves."""
+    pieces = [piece.partition("</answer>") for piece in text.split("<answer>")[1:]]
+    return [inside.strip() for inside, _, _ in pieces if "\\boxed" not in inside]
 
 
 def _only_box(text: str) -> str | None:
@@ -71,7 +100,7 @@ def _only_box(text: str) -> str | None:
         found, end = (boxes[0], start) if boxes else ("", -1)
     if end < 0 or not found.strip():
         return None
-    if "%" in text or "####" in text or text.find("</think>", start) >= 0:
+    if "%" in text or "####" in text or "</think>" in text or "<answer>" in text:
         return None
     return found.strip()
 
@@ -97,7 +126,13 @@ def boxed(text: str) -> list[str] | None:
                 found.append(text[start : match.start()].strip())
                 opened = 0
             depth -= 1
-    return None if opened else [content for content in found if content]
+    return None if opened else [_unwrapped(content) for content in found if content]
+
+
+def _unwrapped(content: str) -> str:
+    """The content of a box whose whole content is one box."""
+    inner = content[len(r"\boxed{") : -1] if content.startswith(r"\boxed{") else "{"
+    return content if "{" in inner or "}" in inner else inner.strip()
 
 
 def unboxed(text: str) -> str:

@@ -163,11 +163,20 @@ def unevaluated(tree: Tree) -> int:
         nested += max(numbers - 1, 0)
     elif kind == "^":
         nested += tree[1][0] == "n" and tree[2][0] == "n"
+    elif kind == "root" and _is_number(tree[2]):
+        nested += _generators(tree) <= {"√-1"}
     elif kind == "binom" or tree[:2] == ("f", "fact"):
         nested += all(_is_number(part) for part in _children(tree))
     elif kind == "/":
         nested += tree[2] == ("n", 1, 1) or (_is_number(tree[1]) and tree[2][0] == "/")
     return nested
+
+
+def _generators(tree: Tree) -> set[str]:
+    try:
+        return {name for side in algebra.quotient(tree) for term in side for name, _ in term}
+    except algebra.UndecidedError:
+        return {"?"}
 
 
 def _children(tree: Tree) -> list[Tree]:

@@ -7,6 +7,7 @@ ordered list, `\{a,b\}` a set, `a, b` without brackets a list in any order.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -28,6 +29,9 @@ _ENVIRONMENT = re.compile(
 _PAIRS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
 _BRACKET = re.compile(r"\\[{}]|\\[lr]angle(?![a-z])|[()\[\]{},]|\\[A-Za-z]+|\\.")
 _COMPARISON = re.compile(r"<|>|\\leq?(?![a-z])|\\geq?(?![a-z])")
+_WITHOUT = re.compile(
+    r"\\mathbb\s*\{?\s*R\s*\}?\s*(?:\\setminus|\\backslash|-)\s*\\\{(.*)\\\}|[A-Za-z]\s*\\neq?(?![a-z])(.*)"
+)
 EMPTY = Answer("set", r"\emptyset")
 _LINE = Answer("interval", r"(-\infty,\infty)", parts=(
     Answer("expression", r"-\infty"), Answer("expression", r"\infty")), brackets="()")  # fmt: skip
@@ -37,6 +41,11 @@ def read(text: str, kind: Kind | None = None) -> Answer | None:
     """The group that a normalised text is, or None: as `kind`, or (None) as its brackets say."""
     if named := _NAMED_GROUP.match(text):
         rest = text[named.end() :]
+        names = (
+            re.findall("[a-z]", named.group().partition(")")[0]) if named.group()[0] == "(" else []
+        )
+        if names != sorted(set(names)):
+            return None  # `(y,x)=(1,2)`
         if rest[:1] in ("(", "[", "{") or rest.startswith("\\"):
             text = rest
     if kind is None:
@@ -79,7 +88,11 @@ def _by_brackets(text: str) -> Answer | None:
         return EMPTY
     if r"\begin" in text or text.startswith("[["):
         return _matrix(text)
-    if r"\cup" in text or text.replace(" ", "") in (r"\mathbb{R}", r"\mathbbR"):
+    if (
+        r"\cup" in text
+        or r"\mathbb" in text
+        or text.replace(" ", "") in (r"\mathbb{R}", r"\mathbbR")
+    ):
         return _union(text)
     around = _around(text)
     if around in (r"\{\}", "{}"):
@@ -178,9 +191,7 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
     else:
         text = _AND.sub(",", text)
         texts = split(text.replace(",,", ","), inside=False)
-    if texts is None or (
-        len(texts) < 2 and (around == "{}" or (not around and _needs_brackets(text, kind)))
-    ):
+    if texts is None or (around == "{}" and len(texts) < 2):
         return None
     texts = _unnamed([both for each in texts for both in _signs(each)])
     parts = _parts(texts)
@@ -197,11 +208,6 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
     if kind == "set":
         return Answer("set", rf"\{{{','.join(answer.text for answer in parts)}\}}", parts=parts)
     return Answer("multiset", ", ".join(answer.text for answer in parts), parts=parts)
-
-
-def _needs_brackets(text: str, kind: Kind) -> bool:
-    r"""One element alone is a list but no set; `\pm 2` is two."""
-    return kind == "set" and r"\pm" not in text
 
 
 def _order(answer: Answer) -> tuple[bool, object, str]:
@@ -250,7 +256,11 @@ def _factorisation(text: str) -> Answer | None:
 
 
 def _ratio(text: str, asked: bool = False) -> Answer | None:
-    text = re.sub(r"^[A-Za-z](?:\s*:\s*[A-Za-z])+\s*=\s*", "", text)
+    if named := re.match(r"([A-Za-z](?:\s*:\s*[A-Za-z])+)\s*=\s*", text):
+        names = re.findall("[A-Za-z]", named.group(1))
+        if names != sorted(set(names)):
+            return None
+        text = text[named.end() :]
     texts = (
         re.split(r"\s*(?::|\\colon(?![a-z])|\s\\text\{\s*to\s*\}|\sto\s)\s*", text)
         if asked
@@ -304,6 +314,8 @@ def _matrix(text: str) -> Answer | None:
 def _union(text: str) -> Answer | None:
     if text.replace(" ", "") in (r"\mathbb{R}", r"\mathbbR"):
         return _LINE
+    if without := _WITHOUT.fullmatch(text):
+        return _without(without.group(1) or without.group(2))
     pieces = [_interval(piece.strip()) for piece in re.split(r"\\cup(?![a-z])|\sU\s", text)]
     found = [piece for piece in pieces if piece is not None]
     if len(found) != len(pieces) or len(found) > MOST_PARTS:
@@ -312,6 +324,15 @@ def _union(text: str) -> Answer | None:
     if len(merged) == 1:
         return merged[0]
     return Answer("interval", r"\cup".join(each.text for each in merged), parts=tuple(merged))
+
+
+def _without(points: str) -> Answer | None:
+    """The real line without some numbers, as a union."""
+    found = _parts(split(points, inside=False))
+    if found is None or any(point.value is None for point in found):
+        return None
+    ends = [r"-\infty", *(p.text for p in sorted(found, key=_order)), r"\infty"]
+    return _union(r"\cup".join(f"({low},{high})" for low, high in itertools.pairwise(ends)))
 
 
 def _interval(text: str) -> Answer | None:

@@ -41,7 +41,7 @@ _WITH_UNIT = re.compile(
     r"(.+?)(?:\s*\\(?:text|mathrm)\{\s*([A-Za-z ]+?)\s*\}|\s+([a-z]{2,}(?: [a-z]{3,}){0,2}))"
     r"(?:\^\{?([23])\}?)?"
 )
-_FUNCTION_OF = re.compile(r"[A-Za-z]\s*\(\s*[A-Za-z]\s*\)\s*=\s*")
+_FUNCTION_OF = re.compile(r"[A-Za-z]\s*\(\s*([A-Za-z])\s*\)\s*=\s*")
 _LABEL = re.compile(r"\([A-J]\)|\b[A-J][.):](?=\s|$)|\b(?:and|or)\s+[A-J]\b|^[,&/]?\s*[A-J]\b\s*$")
 
 
@@ -86,6 +86,9 @@ def expression(text: str) -> Answer | None:
         return None
     if (function := _FUNCTION_OF.match(text)) and "=" not in text[function.end() :]:
         text = text[function.end() :]
+        letters = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", text)) - {"e", "i"}
+        if letters and function.group(1) not in text:
+            return None
     unit = ""
     written = expressions.canonical(text)
     if (
@@ -126,12 +129,23 @@ def _literal(tree: Tree) -> Answer | None:
 
 def choice(text: str) -> Answer | None:
     """The one letter A to J that a text chooses, possibly followed by the option's own text."""
+    match = _chosen(text)
+    return None if match is None else Answer("choice", (match.group(1) or match.group(2)).upper())
+
+
+def words_of_choice(text: str) -> str:
+    """What stands after the letter that a text chooses."""
+    match = _chosen(text)
+    return "" if match is None else match.group(3).strip()
+
+
+def _chosen(text: str) -> re.Match[str] | None:
     text = normalised(text)
     text = re.sub(r"^\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}", r"\1", text).strip("* ")
     match = _CHOICE.fullmatch(text)
     if match is None or not text.isprintable() or _LABEL.search(match.group(3)):
         return None
-    return Answer("choice", (match.group(1) or match.group(2)).upper())
+    return match
 
 
 def without_percent(answer: Answer) -> Answer:

@@ -97,7 +97,7 @@ def agree(left: Any, right: Any, draw: random.Random) -> str:
     variables = sorted(name for kind, name in found if kind == "v")
     is_complex = ("c", "i") in found
     beyond = [s for k in (40, 200) for s in (2.0**k, -(2.0**k))] if ("f", "abs") in found else []
-    counts = ("f", "fact") in found  # of numbers 1, 2, 3, ...
+    counts = bool(found & {("f", "fact"), ("f", "floor"), ("f", "ceil")})  # of 1, 2, 3, ...
     counted = 0
     scales = [*SCALES, *beyond] if variables else [1]
     for scale in scales:
@@ -232,7 +232,15 @@ def _functions() -> dict[str, Callable[[Any], Any]]:
     direct = ("sin", "cos", "tan", "cot", "sec", "csc", "tanh")
     found = {name: getattr(mpmath, name) for name in direct}
     inverse = {f"arc{name}": getattr(mpmath, f"a{name}") for name in ("sin", "cos", "tan")}
-    return {**found, **inverse, "ln": mpmath.log, "abs": abs, "fact": mpmath.factorial}
+    return {
+        **found,
+        **inverse,
+        "ln": mpmath.log,
+        "abs": abs,
+        "fact": mpmath.factorial,
+        "floor": mpmath.floor,
+        "ceil": mpmath.ceil,
+    }
 
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {}

@@ -162,8 +162,14 @@ class _Reader:
         if token == "|":
             return ("f", "abs", self.group())
         self.take()
+        if token.isdigit() and self.next == "_":  # a number in another base is only its digits
+            return self.variable(token)
         if token[:1].isdigit() or token[:1] == ".":
             return _number(token)
+        if token in (r"\lfloor", r"\lceil"):
+            inside = self.sum()
+            self.take(token.replace(r"\l", r"\r"))
+            return ("f", token[2:], inside)
         if token == r"\frac":
             return ("/", self.argument(), self.argument())
         if token == r"\binom":
@@ -238,7 +244,7 @@ class _Reader:
 
 
 def _begins_argument(token: str) -> bool:
-    names = (r"\pi", r"\sqrt", r"\frac", r"\binom")
+    names = (r"\pi", r"\sqrt", r"\frac", r"\binom", r"\lfloor", r"\lceil")
     return bool(_LETTER.fullmatch(token)) or token in GREEK or token in names
 
 

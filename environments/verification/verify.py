@@ -8,10 +8,21 @@ from environments.base import Verdict
 from environments.verification import comparison, forms, grouped, symbolic, units
 from environments.verification.answers import canonical
 from environments.verification.extract import final_answer
-from environments.verification.kinds import GROUPS, NUMBERS, Answer, Kind, without_percent
-from environments.verification.spelling import normalised
+from environments.verification.kinds import (
+    GROUPS,
+    NUMBERS,
+    Answer,
+    Kind,
+    choice,
+    without_percent,
+    words_of_choice,
+)
+from environments.verification.spelling import normalised, squeezed
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,9999}")
+_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?|\\text\{[A-Za-z ]+\}")
+_OPTION = re.compile(r"\(?\b([A-J])[.)]\s*(.*?)(?=[,;]?\s*\(?\b[A-J][.)]\s|\s*$)", re.DOTALL)
+_WORDS = re.compile(r"\\text(?:bf|rm)?\{[A-Za-z][A-Za-z ]+\}")
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
 _LETTER = re.compile(r"\(?[A-J]\)?")
 
@@ -57,14 +68,21 @@ def compare(
             return Verdict(status="wrong", answer=prediction)
     if kind == "choice" and re.fullmatch("[a-j]", prediction.strip()):
         prediction = prediction.upper()
+    if kind is None and _WORDS.fullmatch(gold.strip()):
+        kind = "string"
     reference = _reference(gold, statement, kind)
     if reference is None:
         detail = f"the reference answer cannot be read: {gold[:40]!r}"
         return Verdict(status="unparseable", detail=detail)
-    kind = kind or _kind(reference, statement)
-    if kind in ("choice", "interval"):
+    asked, kind = kind, kind or _kind(reference, gold, statement)
+    if "=" in prediction and "=" not in gold:
+        prediction = _unlabelled(prediction, statement)
+    answer = read(prediction, statement, asked)
+    if asked is None and _reads_as(kind, answer):
+        answer = read(prediction, statement, kind)
         reference = read(gold, statement, kind) or reference
-    answer = read(prediction, statement, kind)
+    if answer is not None and answer.kind == "choice" and not _is_option(prediction, statement):
+        answer = None
     if answer is None:
         return Verdict(status="unparseable", detail=f"cannot be read: {prediction[:40]!r}")
     if answer.unit and not units.fits(answer.unit, statement, reference.unit):
@@ -118,10 +136,50 @@ def _reference(gold: str, statement: str, kind: Kind | None) -> Answer | None:
     return answer if answer.kind in {"polynomial", "expression"} | NUMBERS else None
 
 
-def _kind(reference: Answer, statement: str) -> Kind | None:
+def _kind(reference: Answer, gold: str, statement: str) -> Kind | None:
     """The type that a reference answer asks for where its own brackets could mean another."""
     if _LETTER.fullmatch(reference.text):
         return "choice"
     if reference.kind == "tuple" and len(reference.parts) == 2 and "interval" in statement:
         return "interval"
+    if reference.kind == "expression" and canonical(gold, "interval") is not None:
+        read_as = canonical(gold, "interval")
+        return "interval" if read_as is not None and read_as.kind == "interval" else None
     return reference.kind if reference.kind in GROUPS else None
+
+
+def _reads_as(kind: Kind | None, answer: Answer | None) -> bool:
+    """Whether an answer that was read as what it is may be read as an inferred type instead.
+
+    Not where it would be less strict: one number is no set, an inequality no interval.
+    """
+    alone = answer is not None and answer.kind not in GROUPS
+    return kind is not None and not (kind == "set" and alone)
+
+
+def _unlabelled(text: str, statement: str) -> str:
+    r"""The answer without what it is the value of: `f(3) = 10`, `m+n = 41`, `\text{Area} = 12`.
+
+    A name is one letter, possibly with an index, words, or an expression of the question.
+    """
+    label, _, value = normalised(text).partition("=")
+    found = re.sub(r"^\|([A-Z]{2})\|$", r"\1", re.sub(r"\s", "", label))
+    if "=" in value or not value.strip() or not found:
+        return text
+    if (
+        label.startswith(r"\text{")
+        or _NAME.fullmatch(found)
+        or (len(found) > 1 and found in squeezed(units.question(statement)))
+    ):
+        return value.strip() if not _INTEGER.fullmatch(found) else text
+    return text
+
+
+def _is_option(text: str, statement: str) -> bool:
+    """Whether the words after a chosen letter are those of its option in the statement."""
+    options = dict(_OPTION.findall(statement))
+    written = choice(text)
+    rest = words_of_choice(text)
+    if written is None or not rest or written.text not in options:
+        return True
+    return squeezed(options[written.text]).casefold() == squeezed(rest).casefold()

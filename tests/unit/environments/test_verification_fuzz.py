@@ -115,6 +115,7 @@ def oracle(content: str) -> Fraction | None:
             text = text[1:-1].strip()
     text = re.sub(r"\\[dt]frac", r"\\frac", text.replace("$", "").rstrip(". "))
     text = re.sub(r"^[A-Za-z]\s*=\s*", "", text).replace(r"\,", ",").replace("{,}", ",")
+    text = re.sub(r"\{+([^{}]*)\}+", r"{\1}", text)
     sign = -1 if text.startswith("-") else 1
     text = text.lstrip("+-").strip()
     text = re.sub(
