@@ -115,6 +115,8 @@ def _expressions(gold: Answer, prediction: Answer, ask: Ask | None) -> Status | 
         return forms.same_relation(left, right)
     if forms.unevaluated(right) > forms.unevaluated(left):
         return "wrong"
+    if forms.divides_by_variables(right) and gold.kind == "polynomial":
+        return "wrong"
     exact = algebra.equal(left, right)
     if exact is not None:
         return "correct" if exact else "wrong"

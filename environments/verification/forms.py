@@ -128,6 +128,8 @@ def _parts(tree: Tree) -> Iterator[Tree]:
 
 def _ordered(tree: Tree) -> Tree:
     """The tree with the terms of sums and the factors of products in one order."""
+    if tree[0] == "^" and tree[2][0] == "/" and tree[2][1] == ("n", 1, 1):
+        tree = ("root", tree[2][2][1], tree[1])
     parts = [
         part
         if not isinstance(part, tuple)
@@ -157,12 +159,16 @@ def unevaluated(tree: Tree) -> int:
     if kind == "+":
         terms = [_monomial(term) for term in tree[1]]
         known = [term for term in terms if term is not None]
-        nested += len(known) - len(set(known))
+        nested += (
+            len(known) - len(set(known)) + (not _is_complex(tree) and any(map(_is_zero, tree[1])))
+        )
     elif kind == "*":
         numbers = sum(_is_number(factor) for factor in tree[1])
-        nested += max(numbers - 1, 0)
+        nested += max(numbers - 1, 0) + (("n", 1, 1) in tree[1] and not _is_complex(tree))
+    elif kind == "neg":
+        nested += tree[1][0] == "neg"
     elif kind == "^":
-        nested += tree[1][0] == "n" and tree[2][0] == "n"
+        nested += (tree[1][0] == "n" and tree[2][0] == "n") or tree[2] == ("n", 1, 1)
     elif kind == "root" and _is_number(tree[2]):
         nested += _generators(tree) <= {"√-1"}
     elif kind == "binom" or tree[:2] == ("f", "fact"):
@@ -187,6 +193,24 @@ def _children(tree: Tree) -> list[Tree]:
         elif isinstance(part, tuple) and part:
             children.append(part)
     return children
+
+
+def divides_by_variables(tree: Tree) -> bool:
+    """Whether a variable is in a denominator or under a negative power, as it is written."""
+    inside = tree[0] == "/" and any(part[0] == "v" for part in _parts(tree[2]))
+    inverse = tree[0] == "^" and tree[2][0] == "neg" and any(p[0] == "v" for p in _parts(tree[1]))
+    return inside or inverse or any(map(divides_by_variables, _children(tree)))
+
+
+def _is_complex(tree: Tree) -> bool:
+    return ("c", "i") in _parts(tree)
+
+
+def _is_zero(tree: Tree) -> bool:
+    try:
+        return not algebra.quotient(tree)[0]
+    except algebra.UndecidedError:
+        return False
 
 
 def _is_number(tree: Tree) -> bool:

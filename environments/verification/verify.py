@@ -21,6 +21,11 @@ from environments.verification.spelling import normalised, squeezed
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,9999}")
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?|\\text\{[A-Za-z ]+\}")
+_NAMED = re.compile(r"[\s$]*([A-Za-z])\s*=")
+_WANTED = re.compile(
+    r"\b(?:[Ff]ind|[Ss]olve for|[Vv]alue of|[Ww]hat is|[Cc]ompute|[Dd]etermine)\s+\$?([A-Za-z])\$?"
+    r"\s*(?=[.?,]|$|(?:if|when|given|in|with|such|where)\b)"
+)
 _OPTION = re.compile(r"\(?\b([A-J])[.)]\s*(.*?)(?=[,;]?\s*\(?\b[A-J][.)]\s|\s*$)", re.DOTALL)
 _WORDS = re.compile(r"\\text(?:bf|rm)?\{[A-Za-z][A-Za-z ]+\}")
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
@@ -75,10 +80,12 @@ def compare(
         detail = f"the reference answer cannot be read: {gold[:40]!r}"
         return Verdict(status="unparseable", detail=detail)
     asked, kind = kind, kind or _kind(reference, gold, statement)
+    if _other_name(gold, prediction, statement):
+        return Verdict(status="wrong", answer=prediction[:200], detail="of another variable")
     if "=" in prediction and "=" not in gold:
         prediction = _unlabelled(prediction, statement)
     answer = read(prediction, statement, asked)
-    if asked is None and _reads_as(kind, answer):
+    if asked is None and _reads_as(kind, reference, answer):
         answer = read(prediction, statement, kind)
         reference = read(gold, statement, kind) or reference
     if answer is not None and answer.kind == "choice" and not _is_option(prediction, statement):
@@ -145,16 +152,27 @@ def _kind(reference: Answer, gold: str, statement: str) -> Kind | None:
     if reference.kind == "expression" and canonical(gold, "interval") is not None:
         read_as = canonical(gold, "interval")
         return "interval" if read_as is not None and read_as.kind == "interval" else None
-    return reference.kind if reference.kind in GROUPS else None
+    return reference.kind if reference.kind in GROUPS and reference.parts else None
 
 
-def _reads_as(kind: Kind | None, answer: Answer | None) -> bool:
+def _reads_as(kind: Kind | None, reference: Answer, answer: Answer | None) -> bool:
     """Whether an answer that was read as what it is may be read as an inferred type instead.
 
-    Not where it would be less strict: one number is no set, an inequality no interval.
+    Not where it would be less strict: one number is no set, and two inequalities are compared with
+    their variables.
     """
     alone = answer is not None and answer.kind not in GROUPS
-    return kind is not None and not (kind == "set" and alone)
+    strict = kind == "set" or (kind == "interval" and reference.kind == "expression")
+    return kind is not None and not (strict and alone)
+
+
+def _other_name(gold: str, prediction: str, statement: str) -> bool:
+    """Whether a prediction `y = 5` names another variable than the reference answer or question."""
+    named = _NAMED.match(prediction)
+    if named is None or prediction.count("=") > 1:
+        return False
+    wanted = _NAMED.match(gold) or _WANTED.search(units.question(statement))
+    return wanted is not None and wanted.group(1) != named.group(1)
 
 
 def _unlabelled(text: str, statement: str) -> str:
