@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 from environments.base import Status
@@ -11,17 +12,22 @@ from environments.verification.kinds import NUMBERS, Answer
 
 Ask = Callable[[str, str], Status]
 
+_TOLERANCE = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(%?)\s*")
 _UNORDERED = frozenset({"set", "multiset"})
 _EXPRESSIONS = frozenset({"polynomial", "expression"})
 
 
-def equal(gold: Answer, prediction: Answer) -> bool | None:
+def equal(gold: Answer, prediction: Answer, tolerance: str | None = None) -> bool | None:
     """Whether two answers are the same, exactly; None where only the judge could tell.
 
     Numbers compare by value, whatever their kind; a percentage equals only a percentage. Where the
     gold answer is a number an unevaluated expression is not equal to it, even one of its value:
-    otherwise repeating the question would win. Units are not compared.
+    otherwise repeating the question would win. Units are not compared. Two numbers may differ by
+    `tolerance`.
     """
+    if tolerance is not None and gold.value is not None and prediction.value is not None:
+        same_kind = (gold.kind == "percent") == (prediction.kind == "percent")
+        return same_kind and within(gold.value, prediction.value, tolerance)
     status = _same(gold, prediction, None)
     return None if status is None else status == "correct"
 
@@ -33,13 +39,10 @@ def decide(gold: Answer, prediction: Answer, ask: Ask) -> Status:
 
 def within(gold: Fraction, prediction: Fraction, tolerance: str) -> bool:
     """Whether two numbers differ by at most a tolerance: absolute (`0.01`) or relative (`1%`)."""
-    share = tolerance.strip().endswith("%")
-    try:
-        allowed = Fraction(tolerance.strip().removesuffix("%"))
-    except (ValueError, ZeroDivisionError):
+    match = _TOLERANCE.fullmatch(tolerance)
+    if match is None:
         return gold == prediction
-    if share:
-        allowed = allowed * abs(gold) / 100
+    allowed = Fraction(match.group(1)) * (abs(gold) / 100 if match.group(2) else 1)
     return abs(gold - prediction) <= allowed
 
 
@@ -62,10 +65,10 @@ def _same(gold: Answer, prediction: Answer, ask: Ask | None) -> Status | None:
     )
 
 
-def _all(found: object) -> Status | None:
+def _all(found: Iterable[Status | None]) -> Status | None:
     """`wrong` if one is, else the first that is not `correct`."""
     statuses: list[Status | None] = []
-    for status in found:  # type: ignore[attr-defined]
+    for status in found:
         if status == "wrong":
             return "wrong"
         statuses.append(status)

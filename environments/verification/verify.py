@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from environments.base import Verdict
-from environments.verification import comparison, forms, grouped, symbolic, units
+from environments.verification import comparison, demands, grouped, symbolic, units
 from environments.verification.answers import canonical
 from environments.verification.extract import final_answer
 from environments.verification.kinds import (
@@ -18,6 +18,8 @@ from environments.verification.kinds import (
     words_of_choice,
 )
 from environments.verification.spelling import normalised, squeezed
+
+LONGEST_STATEMENT = 8000  # characters that are looked at
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,9999}")
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?|\\text\{[A-Za-z ]+\}")
@@ -50,11 +52,11 @@ def verify(
     """
     try:
         found = final_answer(text)
-        if found is None:
-            return Verdict(status="unparseable", detail="no single final answer")
-        return compare(gold, found, kind, statement, tolerance, seconds)
     except Exception as error:  # a verdict on any text, whatever is wrong here
-        return Verdict(status="crash", detail=f"{type(error).__name__} in verification")
+        return _crash(error)
+    if found is None:
+        return Verdict(status="unparseable", detail="no single final answer")
+    return compare(gold, found, kind, statement, tolerance, seconds)
 
 
 def compare(
@@ -71,6 +73,24 @@ def compare(
             return Verdict(status="correct", answer=gold)
         if tolerance is None and _INTEGER.fullmatch(prediction):
             return Verdict(status="wrong", answer=prediction)
+    try:
+        return _compare(gold, prediction, kind, statement[:LONGEST_STATEMENT], tolerance, seconds)
+    except Exception as error:
+        return _crash(error)
+
+
+def _crash(error: Exception) -> Verdict:
+    return Verdict(status="crash", detail=f"{type(error).__name__} in verification")
+
+
+def _compare(
+    gold: str,
+    prediction: str,
+    kind: Kind | None,
+    statement: str,
+    tolerance: str | None,
+    seconds: float,
+) -> Verdict:
     if kind == "choice" and re.fullmatch("[a-j]", prediction.strip()):
         prediction = prediction.upper()
     if kind is None and _WORDS.fullmatch(gold.strip()):
@@ -97,18 +117,12 @@ def compare(
         return Verdict(status="wrong", answer=shown, detail=f"unit {answer.unit[:40]!r}")
     if kind == "percent":
         reference, answer = without_percent(reference), without_percent(answer)
-    if tolerance is not None and reference.value is not None and answer.value is not None:
-        close = comparison.within(reference.value, answer.value, tolerance)
-        same_kind = (reference.kind == "percent") == (answer.kind == "percent")
-        status = "correct" if close and same_kind else "wrong"
-        return Verdict(status=status, answer=answer.text)  # type: ignore[arg-type]
-    exact = comparison.equal(reference, answer)
-    if exact is False:
-        return Verdict(status="wrong", answer=answer.text)
-    if exact or answer.value is None:
-        refused = forms.refusal(reference, answer, prediction, statement)
-        if refused is not None:
-            return Verdict(status="wrong", answer=answer.text, detail=refused)
+    exact = comparison.equal(reference, answer, tolerance)
+    refused = None
+    if exact is not False:
+        refused = demands.refusal(reference, answer, prediction, statement)
+    if exact is False or refused is not None:
+        return Verdict(status="wrong", answer=answer.text, detail=refused or "")
     status = "correct" if exact else symbolic.judge(reference, answer, seconds)
     return Verdict(status=status, answer=gold if status == "correct" else answer.text)
 
