@@ -13,7 +13,8 @@ _SIGNS = {
     "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "\u222a": r"\cup ", "∅": r"\emptyset ",
     "∈": r"\in ", "°": r"^\circ ", "±": r"\pm ", "\u00a0": " ", "\u2009": r"\,", "\u202f": r"\,",
     "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}",
-    "¾": r"\frac{3}{4}", "⅕": r"\frac{1}{5}", "⅛": r"\frac{1}{8}", "⅜": r"\frac{3}{8}",
+    "¾": r"\frac{3}{4}", "⅕": r"\frac{1}{5}", "⅖": r"\frac{2}{5}", "⅗": r"\frac{3}{5}",
+    "⅘": r"\frac{4}{5}", "\u2044": "/", "⅛": r"\frac{1}{8}", "⅜": r"\frac{3}{8}",
     "⅝": r"\frac{5}{8}", "⅞": r"\frac{7}{8}", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
 }  # fmt: skip
 _TYPOGRAPHIC = str.maketrans(_SIGNS)
@@ -23,7 +24,11 @@ _NORMAL = str.maketrans(_SUPERSCRIPTS, "0123456789-")
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|([0-9]+|[A-Za-z]))")
 _WRAPPERS = re.compile(
     r"\$\$(.*)\$\$|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*|`(.*)`"
-    r"|\\(?:text|mathrm|textbf|mathbf|textrm|mbox|boldsymbol|bm)\s*\{(.*)\}|\{([^,]*|[0-9,]*)\}"
+    r"|\\(?:text|mathrm|textbf|mathbf|textrm|mbox|boldsymbol|bm|mathit|underline)\s*\{(.*)\}|\{([^,]*|[0-9,]*)\}"
+)
+_LOOKS = re.compile(  # colours and sizes; white ink is not there
+    r"\\(?:textcolor|color)\s*\{(?!white)[a-zA-Z]{1,20}\}\s*"
+    r"|\\(?:bf|rm|it|tiny|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\s*"
 )
 _INFIX = [
     (re.compile(r"\{([^{}]*?)\s*\\over(?![A-Za-z])\s*([^{}]*)\}"), r"\\frac{\1}{\2}"),
@@ -37,7 +42,7 @@ _SPELLINGS = [  # what a text must hold, what is replaced in it, and by what
     ("\\", re.compile(r"\\(?:left|right|displaystyle|textstyle|[bB]igg?[lr]?)(?![A-Za-z])\s*"), ""),
     ("binom", re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
     ("mathrm", re.compile(r"\\mathrm\s*\{\s*([ei])\s*\}"), r"\1"),
-    ("text", re.compile(r"\\text\s*\{\s*(\\?%)?\s*\}"), r"\1"),
+    ("text", re.compile(r"\\text\s*\{\s*(\\?[%$.])?\s*\}"), r"\1"),
     ("{", re.compile(r"\{([:,])\}"), r"\1"),
     ("lbrace", re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
     ("rbrace", re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
@@ -63,6 +68,8 @@ def normalised(text: str) -> str:
     text = " ".join(text.split()) if "\n" in text else text.strip()
     if _SIMPLE.fullmatch(text):
         return text.removesuffix(".").strip()
+    if "\\" in text:
+        text = _LOOKS.sub("", text)
     if r"\over" in text or r"\choose" in text:
         for pattern, spelling in _INFIX:
             text = pattern.sub(spelling, text)

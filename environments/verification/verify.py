@@ -28,6 +28,13 @@ _WANTED = re.compile(
     r"\b(?:[Ff]ind|[Ss]olve for|[Vv]alue of|[Ww]hat is|[Cc]ompute|[Dd]etermine)\s+\$?([A-Za-z])\$?"
     r"\s*(?=[.?,]|$|(?:if|when|given|in|with|such|where)\b)"
 )
+_LABELS = (  # what a question may ask for by a word, and how its value is labelled
+    ("sin", re.compile(r"\\?sin\(?\\?[A-Za-z]+\)?")),
+    ("cos", re.compile(r"\\?cos\(?\\?[A-Za-z]+\)?")),
+    ("tan", re.compile(r"\\?tan\(?\\?[A-Za-z]+\)?")),
+    ("derivative", re.compile(r"[a-z]'(?:\([a-z]\))?|\\frac\{d[a-z]\}\{d[a-z]\}")),
+    ("inverse", re.compile(r"[a-z]\^\{-1\}\([a-z]\)")),
+)
 _OPTION = re.compile(r"\(?\b([A-J])[.)]\s*(.*?)(?=[,;]?\s*\(?\b[A-J][.)]\s|\s*$)", re.DOTALL)
 _WORDS = re.compile(r"\\text(?:bf|rm)?\{[A-Za-z][A-Za-z ]+\}")
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
@@ -198,12 +205,14 @@ def _unlabelled(text: str, statement: str) -> str:
     found = re.sub(r"^\|([A-Z]{2})\|$", r"\1", re.sub(r"\s", "", label))
     if "=" in value or not value.strip() or not found:
         return text
-    if (
-        label.startswith(r"\text{")
-        or _NAME.fullmatch(found)
-        or (len(found) > 1 and found in squeezed(units.question(statement)))
+    if label.startswith(r"\text{") or _NAME.fullmatch(found):
+        return value.strip()
+    asked = re.sub(r"\s*([-+*/^=()])\s*", r"\1", normalised(units.question(statement)))
+    whole = re.search(rf"(?<![\w^+*/-]){re.escape(found)}(?![\w^+*/(-])", asked)
+    if (whole and re.search("[A-Za-z]", found)) or any(
+        name in asked.lower() and pattern.fullmatch(found) for name, pattern in _LABELS
     ):
-        return value.strip() if not _INTEGER.fullmatch(found) else text
+        return value.strip()
     return text
 
 
