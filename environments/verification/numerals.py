@@ -49,6 +49,10 @@ _NUMBER = re.compile(
 _PLAIN = re.compile(r"(-?(?:0|[1-9][0-9]{0,40}))(?:\.([0-9]{1,12})|/([1-9][0-9]{0,12}))?")
 _PLAIN_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?[1-9][0-9]{0,20})\}\{([1-9][0-9]{0,20})\}")
 
+_GROUPED = re.compile(
+    r"(\\?\$)?([1-9][0-9]{0,2}(?:(?:,|\{,\})[0-9]{3}){0,8}|[1-9][0-9]{0,20})(?:\.([0-9]{1,12}))?"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -62,7 +66,7 @@ class Number:
 
 
 def plain(text: str) -> Number | None:
-    """The number that a text is in the plainest writing: `-12`, `0.5`, `1/2`, `\\frac{1}{2}`."""
+    """The number that a text is in the plainest writing: `-12`, `0.5`, `1/2`, `\\frac{1}{2}`, `$1,000`."""
     if match := _PLAIN.fullmatch(text):
         whole, decimals, bottom = match.groups()
         if decimals is not None:
@@ -73,6 +77,11 @@ def plain(text: str) -> Number | None:
     if text[-1:] == "}" and (match := _PLAIN_FRACTION.fullmatch(text)):
         sign, top, bottom = match.groups()
         return Number(Fraction(int(top) * (-1 if sign else 1), int(bottom)), "fraction")
+    if match := _GROUPED.fullmatch(text):
+        currency, whole, decimals = match.groups("")
+        digits = whole.replace("{,}", "").replace(",", "") + decimals
+        value = Fraction(int(digits), 10 ** len(decimals)) if decimals else Fraction(int(digits))
+        return Number(value, "decimal" if decimals else "integer", False, currency[-1:])
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from environments.base import Verdict
-from environments.verification import comparison, demands, grouped, symbolic, units
+from environments.verification import comparison, demands, grouped, numerals, symbolic, units
 from environments.verification.answers import canonical
 from environments.verification.extract import final_answer
 from environments.verification.kinds import (
@@ -80,10 +80,24 @@ def compare(
             return Verdict(status="correct", answer=gold)
         if tolerance is None and _INTEGER.fullmatch(prediction):
             return Verdict(status="wrong", answer=prediction)
+    if kind is None and tolerance is None and (quick := _plainly(gold, prediction, statement)):
+        return quick
     try:
         return _compare(gold, prediction, kind, statement[:LONGEST_STATEMENT], tolerance, seconds)
     except Exception as error:
         return _crash(error)
+
+
+def _plainly(gold: str, prediction: str, statement: str) -> Verdict | None:
+    """The verdict on two numbers in plain writing, where nothing but their values matters."""
+    if len(prediction) > 40 or len(gold) > 40 or "fraction" in statement:
+        return None
+    left, right = numerals.plain(gold), numerals.plain(prediction)
+    if left is None or right is None or right.unit or right.form == "fraction":
+        return None
+    if left.value == right.value:
+        return Verdict(status="correct", answer=gold)
+    return Verdict(status="wrong", answer=numerals.written(right.value))
 
 
 def _crash(error: Exception) -> Verdict:
