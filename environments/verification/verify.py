@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from environments.base import Verdict
 from environments.verification import comparison, demands, grouped, numerals, symbolic, units
@@ -93,11 +94,20 @@ def _plainly(gold: str, prediction: str, statement: str) -> Verdict | None:
     if len(prediction) > 40 or len(gold) > 40 or "fraction" in statement:
         return None
     left, right = numerals.plain(gold), numerals.plain(prediction)
-    if left is None or right is None or right.unit or right.form == "fraction":
+    if left is None or right is None or right.unit:
+        return None
+    whole = left.value.denominator == 1
+    if right.form == "fraction" and (whole or not _leaves_form_open(statement)):
         return None
     if left.value == right.value:
         return Verdict(status="correct", answer=gold)
     return Verdict(status="wrong", answer=numerals.written(right.value))
+
+
+@lru_cache(maxsize=256)
+def _leaves_form_open(statement: str) -> bool:
+    """Whether a statement has no number that a fraction could repeat, and asks for no form."""
+    return re.search(r"[0-9]|decimal|lowest|simpl|reduc", statement, re.IGNORECASE) is None
 
 
 def _crash(error: Exception) -> Verdict:
