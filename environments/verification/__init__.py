@@ -1,9 +1,8 @@
-"""Reading and judging free-text answers: extraction, exact comparison, a sandboxed symbolic judge.
+"""Reading and judging free-text answers: `verify` is the one entry (docs/verification.md).
 
-`verify.verify` is the one entry. `extract.final_answer` finds the answer in a text,
-`answers.canonical` reads it, `answers.equal` compares exactly, `units` says which unit may be
-written beside a number, and `symbolic.judge` asks a judge in a killable child process, only
-where exact comparison cannot decide.
+`extract` finds the final answer in a text, `answers.canonical` reads it as one of the types of
+`kinds`, `comparison` compares exactly, `demands` and `units` say what the question wants beside the
+value, and `symbolic` asks killable child processes where exact comparison cannot decide.
 """
 
 from environments.verification.verify import compare, verify
