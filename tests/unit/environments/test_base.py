@@ -53,7 +53,8 @@ def test_make_builds_an_environment_of_the_users_own():
 
 def test_make_names_the_choices_for_an_unknown_name():
     with pytest.raises(
-        ValueError, match=r"'arithmetics' does not exist.*arithmetic, math_text, mixture, .*sums_in_words"
+        ValueError,
+        match=r"'arithmetics' does not exist.*arithmetic, math_text, mixture, .*sums_in_words",
     ):
         environments.make("arithmetics")
 

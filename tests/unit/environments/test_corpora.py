@@ -7,20 +7,15 @@ from random import Random
 import pytest
 
 from environments.base import STATUSES
-from scripts.bench_verifier import (
+from scripts.bench_verifier import main, misjudged, numeric_rows, percentile, symbolic_rows, wilson
+from scripts.verifier_systems import (
     MathVerify,
     Outcome,
     Row,
-    main,
-    misjudged,
-    numeric_rows,
     ours,
     outcomes,
-    percentile,
     read_rows,
     string_match,
-    symbolic_rows,
-    wilson,
 )
 
 CORPORA = Path(__file__).resolve().parents[2] / "corpora"
