@@ -44,7 +44,7 @@ class Check:
 def report() -> list[Check]:
     """Every check: the machine, each distribution, then the tiers, `tiny` first."""
     machine = [python_check(), cores_check(), memory_check(), disk_check(Path.cwd())]
-    installed = [*package_checks(), names_check(), conf_check(), vllm_check()]
+    installed = [*package_checks(), names_check(), conf_check(), vllm_check(), reasoning_check()]
     gpu = gpu_check()
     tiny_model, smollm2 = tiny_model_check(TINY), smollm2_check()
     basis = [*machine, *installed]
@@ -273,6 +273,20 @@ def vllm_check() -> Check:
         found=", ".join(f"{n} {v}" for n, v in versions.items()) or "not installed",
         wanted="==0.32.0",
         mend="" if ok else "pip install 'coevo[vllm]' (GPU); scripts/setup_vllm_cpu.sh (CPU)",
+        required=False,
+    )
+
+
+def reasoning_check() -> Check:
+    version = installed_version("reasoning-gym")
+    ok = version == "0.1.25"
+    return Check(
+        group="package",
+        name="reasoning-gym",
+        ok=ok,
+        found=version or "not installed",
+        wanted="==0.1.25",
+        mend="" if ok else "pip install 'coevo[reasoning]' (environment=reasoning_gym)",
         required=False,
     )
 

@@ -50,6 +50,15 @@ def test_tier_needs_what_all_need_and_its_own() -> None:
     assert (gpu.ok, gpu.found, gpu.mend) == (False, "needs GPU", "a GPU")
 
 
+def test_an_extra_that_is_missing_holds_up_no_tier(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.reasoning_check().ok
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None)
+    check = doctor.reasoning_check()
+    assert (check.ok, check.found, check.required) == (False, "not installed", False)
+    assert "coevo[reasoning]" in check.mend
+    assert doctor.tier("tiny", [OK, check], []).ok
+
+
 def test_tiny_model_names_the_missing_files(tmp_path: Path) -> None:
     for name in doctor.TINY_FILES:
         (tmp_path / name).write_text("")
