@@ -13,7 +13,7 @@ from coevo.config import Config, ConfigError, DecontaminationConfig, nearest
 from environments import Problem
 from environments.math_rows import read_table
 
-How = Literal["exact", "ngrams", "near"]
+How = Literal["exact", "ngrams", "near", "signature"]
 OWN = "heldout"  # the run's own held-out set
 
 PERMUTATIONS = 128
@@ -29,7 +29,8 @@ class Match:
     """A problem of an evaluation set that a text repeats, and what of it was found (0 to 1).
 
     `exact`: the same words. `ngrams`: the share of its words within word n-grams of the text.
-    `near`: the Jaccard similarity of both sets of word 3-grams.
+    `near`: the Jaccard similarity of both sets of word 3-grams. `signature`: what the environment
+    calls a near duplicate of a held-out problem of its own.
     """
 
     benchmark: str

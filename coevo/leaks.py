@@ -11,9 +11,10 @@ from rich.table import Table
 
 from coevo import compose
 from coevo.config import ConfigError
-from coevo.decontamination import OWN, EvaluationSets, registered
+from coevo.decontamination import OWN, EvaluationSets, Match, registered
 from coevo.explain import shorten
 from coevo.run_folder import RunFolder, open_run
+from environments import Problem
 from environments.benchmark import heldout
 
 SHOWN = 20  # leaks that are printed; the file has all
@@ -39,10 +40,11 @@ def inspect(run: RunFolder, words: Sequence[str] = ()) -> dict[str, Any]:
     Raises `ConfigError` on a word or a set that cannot be read.
     """
     config = compose.from_plain(compose.load(run.path / "config.yaml"), _overrides(words))
-    sets = registered(config, heldout(run.environment, config.evaluation.per_cell))
+    reserved = heldout(run.environment, config.evaluation.per_cell)
+    sets = registered(config, reserved)
     names = [OWN, *config.decontamination.against]
     sizes = {name: sum(entry[0] == name for entry in sets.entries) for name in names}
-    leaks = _leaks(run, sets)
+    leaks = _leaks(run, sets, reserved)
     refused = {
         row["status"]: row["count"]
         for row in run.store.query(
@@ -76,14 +78,30 @@ def _overrides(words: Sequence[str]) -> list[str]:
     return overrides
 
 
-def _leaks(run: RunFolder, sets: EvaluationSets) -> list[dict[str, Any]]:
-    """Every problem of the pool that an evaluation set has, with the rounds that trained on it."""
+def _leaks(
+    run: RunFolder, sets: EvaluationSets, reserved: Sequence[Problem]
+) -> list[dict[str, Any]]:
+    """Every problem of the pool that an evaluation set has, with the rounds that trained on it.
+
+    As the gate does, held-out problems are also known by the environment's signature.
+    """
+    signatures = {run.environment.signature(problem): problem for problem in reserved}
     trained: dict[str, list[int]] = {}
     for t, problem_id, _ in run.store.batches():
         trained.setdefault(problem_id, []).append(t)
     found = []
     for problem in run.store.problems():
-        if match := sets.match(problem.statement):
+        match = sets.match(problem.statement)
+        twin = signatures.get(run.environment.signature(problem))
+        if match is None and twin is not None:
+            match = Match(
+                benchmark=OWN,
+                problem_id=twin.id,
+                statement=twin.statement,
+                how="signature",
+                score=1.0,
+            )
+        if match is not None:
             found.append(
                 {
                     "set": match.benchmark,

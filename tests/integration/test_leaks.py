@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from coevo import explain, leaks
 from coevo.config import ConfigError
 from coevo.run_folder import open_run
+from environments.benchmark import heldout
 from tests.integration.small import run
 
 
@@ -50,6 +53,27 @@ def test_what_a_later_set_shares_with_the_pool_is_told(
     assert (leak["problem_id"], leak["how"], leak["score"]) == (leaked, "exact", 1.0)
     assert leak["trained"][0] == first_round
     assert leak["admitted"] == pool[leaked].round
+
+
+def test_a_held_out_problem_in_another_order_is_a_leak(finished_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished_run, copy)
+    run_ = open_run(str(copy))
+    own = heldout(run_.environment, run_.config.evaluation.per_cell)
+    twin = next(p for p in own if p.family == "sums" and p.level == 3)
+    turned = "+".join(reversed(twin.statement.split("+")))
+    assert turned != twin.statement
+    changed = run_.store.problems()[0].id
+    with closing(sqlite3.connect(copy / "run.db")) as db, db:
+        db.execute(
+            "UPDATE problems SET statement = ?, family = ? WHERE id = ?", (turned, "sums", changed)
+        )
+    (leak,) = leaks.inspect(open_run(str(copy)))["leaks"]
+    assert (leak["problem_id"], leak["how"], leak["evaluation_id"]) == (
+        changed,
+        "signature",
+        twin.id,
+    )
 
 
 def test_problems_of_a_registered_set_are_refused(finished_run: Path, tmp_path: Path) -> None:
