@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from rich.text import Text
 
 from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
+from coevo.run_folder import write_whole
 from environments.benchmarks import Benchmark, checksum
 
 CUT_OFF = 0.05  # share of completions that ended at the limit of tokens, from which we warn
@@ -111,26 +110,11 @@ def write(
     """Writes the result, and the completions if wanted; each file is there whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"eval-{label}.json"]
-    _replace(written[0], [json.dumps(result, indent=1)])
+    write_whole(written[0], [json.dumps(result, indent=1)])
     if completions:
         written.append(folder / f"eval-{label}.completions.jsonl")
-        _replace(written[1], _completions(measured))
+        write_whole(written[1], _completions(measured))
     return written
-
-
-def _replace(path: Path, lines: Iterable[str]) -> None:
-    """By way of a file of its own, so that two measurements at once do not mix."""
-    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _completions(measured: dict[str, Timed]) -> Iterable[str]:

@@ -13,7 +13,7 @@ from coevo import compose
 from coevo.config import ConfigError
 from coevo.decontamination import OWN, EvaluationSets, Match, registered
 from coevo.explain import shorten
-from coevo.run_folder import RunFolder, open_run
+from coevo.run_folder import RunFolder, open_run, write_whole
 from environments import Problem
 from environments.benchmark import heldout
 
@@ -25,9 +25,7 @@ def main(name: str, words: Sequence[str]) -> int:
     run = open_run(name)
     report = inspect(run, words)
     path = run.path / "leaks.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(report, indent=1) + "\n")
-    temporary.replace(path)
+    write_whole(path, [json.dumps(report, indent=1)])
     render(report, Console(highlight=False))
     print(f"written: {path}")
     return 1 if report["leaks"] else 0

@@ -25,7 +25,7 @@ from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
 from coevo.record import RoundRecord
-from coevo.run_folder import make_environment
+from coevo.run_folder import make_environment, write_whole
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
 from coevo.store import Store
@@ -254,10 +254,7 @@ class Session:
         summary = summarize(
             self.config, self.store, self.curriculum, digest(weights, self.curriculum)
         )
-        path = self.folder / "summary.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(summary, indent=1) + "\n")
-        temporary.replace(path)
+        write_whole(self.folder / "summary.json", [json.dumps(summary, indent=1)])
         name = self.folder.name
         newest = checkpoint.folder_of(self._checkpoints(), self.store.last_round())
         self.store.settle()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,3 +92,19 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     if summary.get("schema") != 1:
         raise ConfigError(f"{file} has schema {summary.get('schema')}; this coevo reads schema 1")
     return summary
+
+
+def write_whole(path: Path, lines: Iterable[str]) -> None:
+    """Writes lines by way of a file of its own: a reader finds all or nothing, and two writers at once
+    do not mix."""
+    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
