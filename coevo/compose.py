@@ -8,9 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from coevo import overrides as reading
 from coevo.config import Config, ConfigError, nearest
+from coevo.overrides import OPEN
+from coevo.overrides import options as group_options
 from coevo.packages import conf_dir
 from coevo.validate import validate
+
+__all__ = ["OPEN", "group_options"]  # and all that is defined here
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -24,14 +29,14 @@ def compose(overrides: Sequence[str]) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    overrides = checked(overrides)
+    overrides = [_for_hydra(override) for override in checked(overrides)]
     _offer_schema()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = hydra_compose("config", overrides=list(overrides))
         config = OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(explain(error, overrides)) from error
+        raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     validate(config)
     return config
@@ -45,27 +50,31 @@ def _offer_schema() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
 
 
-# Blocks whose keys are the user's.
-OPEN = ("environment.options.", "decontamination.against.")
-
-
 def checked(overrides: Sequence[str]) -> list[str]:
-    """The overrides, each of the form `key=value`; nothing can be added or taken away.
+    """The overrides, each of the form `key=value` with a value that fits; nothing can be added or
+    taken away.
 
     Only the blocks of `OPEN` take new keys: theirs get the `++` that Hydra wants for one.
     Raises `ConfigError`, with the nearest valid name.
     """
+    return [_checked(override) for override in named(overrides)]
+
+
+def named(overrides: Sequence[str]) -> list[str]:
+    """The overrides, each `key=…` of a key or group that there is."""
     result = []
+    known = [*all_keys(), *groups()]
     for override in overrides:
         key, equals, _ = override.partition("=")
         name = key.lstrip("+~").split("@")[0]
-        known = [*all_keys(), *groups()]
         exists = name in known
         hint = "" if exists else f"there is no key {name!r}{nearest(name, known)}; "
         if key.startswith("~"):
             raise ConfigError(f"{override}: {hint}no key can be removed, only given another value")
-        if not equals:
-            raise ConfigError(f"{override}: {hint}write it as key=value, such as rounds=12")
+        if not equals or not name:
+            spaces = "; one with spaces goes in quotes: 'key=two words'" if not exists else ""
+            hint = hint if re.fullmatch(r"[\w.]+", name) else ""
+            raise ConfigError(f"{override}: {hint}write it as key=value, such as rounds=12{spaces}")
         if name.startswith(OPEN):
             override = f"++{override.lstrip('+')}"
         elif key.startswith("+"):
@@ -74,8 +83,33 @@ def checked(overrides: Sequence[str]) -> list[str]:
                 if exists
                 else f"{override}: there is no key {name!r}{nearest(name, known)}"
             )
+        elif not exists:
+            raise ConfigError(f"{override}: there is no key {name!r}{nearest(name, known)}")
         result.append(override)
     return result
+
+
+def _checked(override: str) -> str:
+    """An override of a known key: its value is read once, and refused if it does not fit."""
+    key, _, text = override.lstrip("+").partition("=")
+    if key.split("@")[0] in groups():
+        return reading.choice(key, text)
+    if key in reading.kinds() or key.startswith(OPEN):
+        reading.value(key, text)
+    elif not text.lstrip().startswith("{"):
+        place = f"{key.rsplit('.', 1)[-1]}@{key}"
+        if place in reading.places().get(place.split("@")[0], ()):
+            raise ConfigError(f"{override}: write {place}={text}")
+        inside = [one for one in all_keys() if one.startswith(f"{key}.")]
+        raise ConfigError(f"{override}: {key} is a block; write its keys, such as {inside[0]}=…")
+    return override
+
+
+def _for_hydra(override: str) -> str:
+    key, _, text = override.partition("=")
+    if key not in reading.kinds() or reading.kinds()[key].base is dict:
+        return override
+    return f"{key}={reading.for_hydra(key, reading.value(key, text))}"
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -83,39 +117,35 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    parsed = OverridesParser.create().parse_overrides([_swept(one) for one in named(overrides)])
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
-def explain(error: BaseException, overrides: Sequence[str]) -> str:
-    """Hydra's error in a line or two, with the nearest valid name where one is near."""
+def _swept(override: str) -> str:
+    key, _, text = override.partition("=")
+    return f"{key}={reading.swept(key, text)}" if key in reading.kinds() else override
+
+
+def explain(error: BaseException) -> str:
+    """Hydra's or OmegaConf's error in a line, with what fits where that is known."""
     message = str(error)
     parts = [message, str(error.__cause__ or "")]
-    if found := re.search(r"Could not find '([\w@./-]+)/([\w.-]+)'", message):
-        group, choice = found.group(1), found.group(2)
-        options = group_options(group)
-        hint = nearest(choice, options)
-        return f"{group}={choice} does not exist{hint}; {group} is one of {', '.join(options)}"
-    if found := re.search(r"Could not override '([\w@./-]+)'", message):
+    if "Key '" in " ".join(parts) and (found := re.search(r"full_key: ([\w.]+)", " ".join(parts))):
         key = found.group(1)
-        known = sorted({*all_keys(), *groups()})
-        given = next((o for o in overrides if o.lstrip("+~").startswith(key)), key)
-        return f"{given}: there is no key {key!r}{nearest(key, known)}"
+        return f"there is no key {key!r}{nearest(key, all_keys())}"
     if found := re.search(r"full_key: ([\w.]+)", " ".join(parts)):
+        key = found.group(1).rstrip(".")
         first = next(line for line in " ".join(parts).splitlines() if line.strip())
-        return f"{found.group(1)}: {first}"
+        wrong = re.match(r"Value (.*) of type '\w+' (?:could not be|is not) ", first)
+        if wrong and (kind := reading.kinds().get(key)):
+            return f"{key}={wrong[1].strip(chr(39))}: write {kind.told}"
+        return f"{key}: {first}"
     return " ".join(line.strip() for line in message.splitlines() if line.strip())[:600]
 
 
 def groups() -> list[str]:
     """Every configuration group."""
     return sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
-
-
-def group_options(group: str) -> list[str]:
-    """Every choice of a group such as `utility`, or `learner` for `learner@agents.solver.learner`."""
-    folder = conf_dir() / group.split("@")[0]
-    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 @cache
@@ -164,12 +194,28 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
 
     overrides = [override.lstrip("+") for override in checked(overrides)]
     try:
-        merged = OmegaConf.merge(
-            OmegaConf.structured(Config), plain, OmegaConf.from_dotlist(list(overrides))
-        )
+        merged = OmegaConf.merge(OmegaConf.structured(Config), plain, _nested(overrides))
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
-        raise ConfigError(explain(error, overrides)) from error
+        raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     validate(config)
     return config
+
+
+def _nested(overrides: Sequence[str]) -> dict[str, Any]:
+    """`a.b=1` as `{"a": {"b": 1}}`."""
+    result: dict[str, Any] = {}
+    for override in overrides:
+        key, _, text = override.partition("=")
+        if "@" in key or (key in groups() and not text.lstrip().startswith("{")):
+            raise ConfigError(
+                f"{override} chooses a group, and a run has made its choices: write single keys, "
+                f"such as {key.split('@')[-1]}.…=…"
+            )
+        *blocks, leaf = key.split(".")
+        inner = result
+        for name in blocks:
+            inner = inner.setdefault(name, {})
+        inner[leaf] = reading.literally(key, reading.value(key, text))
+    return result

@@ -9,6 +9,7 @@ from typing import Any
 
 from coevo import __version__, compose
 from coevo.config import Config, LearnerConfig, changed_fields, fields_of
+from coevo.overrides import literal
 from coevo.run_folder import RunFolder
 
 UNTOUCHED = ("name", "runs_dir", "experiment")
@@ -119,16 +120,16 @@ def command(config: Config) -> str:
         change.partition(":")[0] for change in changed_fields(default, compose.to_plain(config))
     }
     for path, value, _ in fields_of(config):
-        if path.startswith("environment.options"):
+        if f"{path}." in compose.OPEN:
             words += [f"{path}.{key}={_literal(own)}" for key, own in value.items()
                       if f"{path}.{key}" in changed]  # fmt: skip
         elif path in changed and path not in UNTOUCHED[: 3 if known else 2]:
-            words.append(f"{path}={_literal(value)}")
+            words.append(f"{path}={literal(value)}")
     return shlex.join(["coevo", "run", *words])
 
 
 def _literal(value: Any) -> str:
-    """A value in Hydra's grammar."""
+    """A value of an open block, in Hydra's grammar."""
     if isinstance(value, str):
         plain = value.replace("_", "").replace("-", "").replace("/", "").replace(".", "")
         if (
