@@ -10,6 +10,8 @@ from typing import Any
 
 from coevo.config import Config, ConfigError, nearest
 from coevo.packages import conf_dir
+from coevo.saved import load as load
+from coevo.saved import refuse_foreign_values
 from coevo.validate import validate
 
 
@@ -33,6 +35,7 @@ def compose(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
+    refuse_foreign_values(to_plain(config))
     validate(config)
     return config
 
@@ -138,38 +141,32 @@ def to_plain(config: Config) -> dict[str, Any]:
 
 
 def save(config: Config, path: Path) -> None:
-    """Writes `config.yaml`."""
+    """Writes `config.yaml`, whole or not at all; `load` reads it."""
     import yaml
 
-    path.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    from coevo.run_folder import write_whole
 
-
-def load(path: Path) -> dict[str, Any]:
-    """Reads `config.yaml`; raises `ConfigError` if it is missing or is none."""
-    import yaml
-
-    try:
-        plain = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})") from error
-    if not isinstance(plain, dict):
-        raise ConfigError(f"{path} is not a run's configuration")
-    return plain
+    write_whole(path, [yaml.safe_dump(to_plain(config), sort_keys=False).rstrip("\n")])
 
 
 def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """A saved configuration with further overrides (`key=value` only), checked again."""
+    """A saved configuration with further overrides (`key=value` only), checked again.
+
+    An interpolation in what was saved is refused; one that the user writes now is resolved.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = [override.lstrip("+") for override in checked(overrides)]
+    refuse_foreign_values(plain)
     try:
         merged = OmegaConf.merge(
             OmegaConf.structured(Config), plain, OmegaConf.from_dotlist(list(overrides))
         )
         config = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
+    refuse_foreign_values(to_plain(config))
     validate(config)
     return config

@@ -14,15 +14,16 @@ from coevo.config import ConfigError
 from coevo.decontamination import OWN, EvaluationSets, Match, registered
 from coevo.explain import shorten
 from coevo.run_folder import RunFolder, open_run, write_whole
+from coevo.trust import confirm
 from environments import Problem
 from environments.benchmark import heldout
 
 SHOWN = 20  # leaks that are printed; the file has all
 
 
-def main(name: str, words: Sequence[str]) -> int:
+def main(name: str, words: Sequence[str], trust: bool = False) -> int:
     """Prints the report and writes `leaks.json` into the run; 1 if anything has leaked."""
-    run = open_run(name)
+    run = open_run(name, trust)
     report = inspect(run, words)
     path = run.path / "leaks.json"
     write_whole(path, [json.dumps(report, indent=1)])
@@ -37,7 +38,9 @@ def inspect(run: RunFolder, words: Sequence[str] = ()) -> dict[str, Any]:
     `words` are of the form `gsm8k=FILE`, or `gsm8k` for the hub, and keys of `decontamination`.
     Raises `ConfigError` on a word or a set that cannot be read.
     """
-    config = compose.from_plain(compose.load(run.path / "config.yaml"), _overrides(words))
+    overrides = _overrides(words)
+    config = compose.from_plain(compose.load(run.path / "config.yaml"), overrides)
+    confirm(config, run.path, overrides, trust=run.trust, only=("environment", "decontamination"))
     reserved = heldout(run.environment, config.evaluation.per_cell)
     sets = registered(config, reserved)
     names = [OWN, *config.decontamination.against]
