@@ -34,6 +34,7 @@ from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
 from coevo.trust import confirm
 from environments.benchmark import heldout
+from environments.printable import printable
 
 # What may differ when a run goes on: it decides when and where things are done, not which.
 FREE = re.compile(
@@ -110,7 +111,7 @@ def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str
                 raise RunError(
                     f"{error}; coevo resume {folder} goes on from the last round"
                 ) from error
-            print(f"{error}; going on from the last checkpoint", flush=True)
+            print(printable(f"{error}; going on from the last checkpoint"), flush=True)
         finally:
             session.close()
     raise AssertionError("unreachable")
@@ -168,7 +169,7 @@ class Session:
         except checkpoint.CheckpointError as error:
             raise RunError(f"{self.folder} cannot be resumed: {error}") from error
         for message in damaged:
-            print(f"passed over: {message}; going back to {folder.name}", flush=True)
+            print(printable(f"passed over: {message}; going back to {folder.name}"), flush=True)
         self.versions = state["versions"]
         self.store.forget_after(state["round"])
         return state["round"]
