@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs: `coevo --help` answers at once.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import tempfile
@@ -56,6 +57,9 @@ The exit status is 1 if a problem of an evaluation set has entered the pool.
 """
 
 
+LONGEST_MESSAGE = 4000  # characters of an error
+
+
 class UsageError(Exception):
     """A command line that makes no sense; the message says what to write."""
 
@@ -79,6 +83,9 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, 1 (it failed), 2 (bad usage) or 130 (stopped)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is written out
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(words)
     except SystemExit as leave:  # --help of a command
@@ -130,7 +137,15 @@ def _status(error: Exception) -> int | None:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"coevo: {message}", file=sys.stderr)
+    """Prints the message: text of others in it neither acts nor passes for a line of its own."""
+    if not (message.isascii() and message.isprintable()) or len(message) > LONGEST_MESSAGE:
+        try:
+            from environments.printable import printable  # imports numpy
+        except ImportError:  # the installation is what the message is about
+            message = ascii(message)
+        else:
+            message = printable(message, lines=True, longest=LONGEST_MESSAGE)
+    print(f"coevo: {message}".replace("\n", "\n  "), file=sys.stderr)
     return status
 
 
@@ -139,8 +154,9 @@ def _unexpected(error: Exception) -> int:
     told = f"{type(error).__name__}: {error}"
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix="coevo-traceback-", suffix=".txt", delete=False
-        ) as file:
+            "w", prefix="coevo-traceback-", suffix=".txt", delete=False,
+            encoding="utf-8", errors="backslashreplace",
+        ) as file:  # fmt: skip
             traceback.print_exception(error, file=file)
     except OSError:
         traceback.print_exception(error)

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from coevo import compose
 from coevo.config import ConfigError, changed_fields, nearest
 from coevo.evaluate import Score, interval
 from coevo.run_folder import find_run, read_summary
+from coevo.screen import plain
 from coevo.store import Store
 from coevo.summary import scores
+from environments.printable import in_cell
 
 Bounds = tuple[float, float]
 BENCHMARK = "heldout"
@@ -263,17 +264,17 @@ def main(names: Sequence[str], by: str, markdown: bool) -> int:
     """Prints the comparison."""
     rows, told = table(read(names, by))
     if markdown:
-        lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+        lines = [f"| {' | '.join(map(in_cell, row))} |" for row in rows]
         lines.insert(1, f"|{' --- |' * len(rows[0])}")
-        print("\n".join([*lines, "", "; ".join(told) + "."]))
+        print("\n".join([*lines, "", in_cell("; ".join(told)) + "."]))
         return 0
     shown = Table(box=None, pad_edge=False, show_edge=False)
     for index, heading in enumerate(rows[0]):
-        shown.add_column(Text(heading), justify="right" if index else "left", overflow="fold")
+        shown.add_column(plain(heading), justify="right" if index else "left", overflow="fold")
     for row in rows[1:]:
-        shown.add_row(*map(Text, row))
+        shown.add_row(*map(plain, row))
     console = Console(highlight=False)
     console.print(shown)
     for note in told:
-        console.print(Text(note, "dim"), soft_wrap=True)
+        console.print(plain(note, "dim"), soft_wrap=True)
     return 0

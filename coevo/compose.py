@@ -13,6 +13,8 @@ from coevo.config import Config, ConfigError, nearest
 from coevo.overrides import OPEN
 from coevo.overrides import options as group_options
 from coevo.packages import conf_dir
+from coevo.saved import load as load
+from coevo.saved import refuse_foreign_values
 from coevo.validate import validate
 
 __all__ = ["OPEN", "group_options"]  # and all that is defined here
@@ -38,6 +40,7 @@ def compose(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
+    refuse_foreign_values(to_plain(config))
     validate(config)
     return config
 
@@ -109,7 +112,7 @@ def _for_hydra(override: str) -> str:
     key, _, text = override.partition("=")
     if key not in reading.kinds() or reading.kinds()[key].base is dict:
         return override
-    return f"{key}={reading.for_hydra(key, reading.value(key, text))}"
+    return f"{key}={reading.for_hydra(reading.value(key, text))}"
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -168,43 +171,37 @@ def to_plain(config: Config) -> dict[str, Any]:
 
 
 def save(config: Config, path: Path) -> None:
-    """Writes `config.yaml`."""
+    """Writes `config.yaml`, whole or not at all; `load` reads it."""
     import yaml
 
-    path.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    from coevo.run_folder import write_whole
 
-
-def load(path: Path) -> dict[str, Any]:
-    """Reads `config.yaml`; raises `ConfigError` if it is missing or is none."""
-    import yaml
-
-    try:
-        plain = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})") from error
-    if not isinstance(plain, dict):
-        raise ConfigError(f"{path} is not a run's configuration")
-    return plain
+    write_whole(path, [yaml.safe_dump(to_plain(config), sort_keys=False).rstrip("\n")])
 
 
 def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """A saved configuration with further overrides (`key=value` only), checked again."""
+    """A saved configuration with further overrides (`key=value` only), checked again.
+
+    An interpolation in what was saved is refused; one that the user writes now is resolved.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = [override.lstrip("+") for override in checked(overrides)]
+    refuse_foreign_values(plain)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), plain, _nested(overrides))
+        merged = OmegaConf.merge(OmegaConf.structured(Config), plain, nested(overrides))
         config = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
+    refuse_foreign_values(to_plain(config))
     validate(config)
     return config
 
 
-def _nested(overrides: Sequence[str]) -> dict[str, Any]:
-    """`a.b=1` as `{"a": {"b": 1}}`."""
+def nested(overrides: Sequence[str]) -> dict[str, Any]:
+    """Checked overrides of single keys as blocks of values: `a.b=1` is `{"a": {"b": 1}}`."""
     result: dict[str, Any] = {}
     for override in overrides:
         key, _, text = override.partition("=")
@@ -217,5 +214,5 @@ def _nested(overrides: Sequence[str]) -> dict[str, Any]:
         inner = result
         for name in blocks:
             inner = inner.setdefault(name, {})
-        inner[leaf] = reading.literally(key, reading.value(key, text))
+        inner[leaf] = reading.value(key, text)
     return result

@@ -25,6 +25,7 @@ from environments import benchmarks
 from environments.benchmark import heldout
 from environments.benchmark_set import PUBLISHED
 from environments.benchmarks import Benchmark
+from environments.printable import printable
 
 OWN = "heldout"  # the held-out problems of the run's own environment
 TEXT_TOKENS = 1024  # of a completion on free text, where nothing else is asked for
@@ -80,7 +81,7 @@ def main(
     written = write(folder, request.label, result, measured, save_completions) if folder else []
     render(result, Console(highlight=False))
     for path in written:
-        print(f"written: {path}")
+        print(printable(f"written: {path}"))
     return 0
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
 from coevo.run_folder import write_whole
+from coevo.screen import plain
 from environments.benchmarks import Benchmark, checksum
 
 CUT_OFF = 0.05  # share of completions that ended at the limit of tokens, from which we warn
@@ -148,20 +148,21 @@ def render(result: dict[str, Any], console: Console) -> None:
     sampling = result["sampling"]
     own = f" of {result['environment']}" if result["benchmark"] == "heldout" else ""
     limit = f" (limit={result['limit']})" if result["limit"] else ""
-    console.print(
+    heading = (
         f"{result['benchmark']}{own}: {result['problems']} problems{limit} "
         f"x {result['k']} samples, temperature {sampling['temperature']:g}, "
         f"top-p {sampling['top_p']:g}, max_tokens {sampling['max_tokens']}, seed {result['seed']}"
     )
+    console.print(plain(heading))
     console.print(_table(result))
     console.print("95 % intervals, clustered by problem", style="dim")
     for weights, counts in result["completions"].items():
-        console.print(Text(_told(weights, counts)))
+        console.print(plain(_told(weights, counts)))
     for warning in _warnings(result):
-        console.print(Text(f"warning: {warning}", style="yellow"))
+        console.print(plain(f"warning: {warning}", "yellow"))
     for file in result["files"]:
-        console.print(Text(f"file: {file['path']} sha256 {file['sha256']}"), soft_wrap=True)
-    console.print(Text(f"problems: sha256 {result['problems_sha256']}"), soft_wrap=True)
+        console.print(plain(f"file: {file['path']} sha256 {file['sha256']}"), soft_wrap=True)
+    console.print(plain(f"problems: sha256 {result['problems_sha256']}"), soft_wrap=True)
 
 
 def _table(result: dict[str, Any]) -> Table:
@@ -169,7 +170,7 @@ def _table(result: dict[str, Any]) -> Table:
     table.add_column("")
     weights = result["weights"]
     for name in weights:
-        table.add_column(f"{name}, %", justify="right")
+        table.add_column(plain(f"{name}, %"), justify="right")
     if "change" in result:
         table.add_column("change, points", justify="right")
     mean = f"mean@{result['k']}"
@@ -183,7 +184,7 @@ def _table(result: dict[str, Any]) -> Table:
         cells = [_value(_pick(own, part, group)[measure_name]) for own in weights.values()]
         if "change" in result:
             cells.append(_change(_pick(result["change"], part, group)[measure_name]))
-        table.add_row(label, *cells)
+        table.add_row(plain(label), *cells)
     return table
 
 

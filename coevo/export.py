@@ -15,6 +15,7 @@ from coevo.config import ConfigError, RoleConfig
 from coevo.model_card import model_card
 from coevo.run_folder import RunFolder
 from environments import Problem
+from environments.printable import printable
 
 Row = dict[str, Any]
 ROLES = ("solver", "generator")
@@ -33,7 +34,7 @@ def main(run: RunFolder, what: str, to: Path, role: str) -> int:
         if to.exists():
             to.rmdir()
         folder.rename(to)  # whole or not at all
-    print(f"{to}: {told}")
+    print(printable(f"{to}: {told}"))
     return 0
 
 

@@ -7,6 +7,7 @@ keeps what was written (`name=1e5`), and what cannot be read is refused by field
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 import typing
@@ -106,7 +107,9 @@ def value(key: str, text: str) -> Any:
     running = TEXT.fullmatch(key) is not None
     if kind.optional and text.strip().lower() in ("null", "none"):
         return None
-    if "${" in text and not running:
+    if "${" in text and running:
+        raise ConfigError(f"{key}: ${{…}} is filled in by no prompt; write $ and a space")
+    if "${" in text:
         return _unquoted(text, False)
     if kind.base is list:
         inner = re.fullmatch(r"\s*\[(.*)\]\s*", text, re.DOTALL)
@@ -140,9 +143,10 @@ def _int(text: str) -> int | None:
 
 def _float(text: str) -> float | None:
     try:
-        return float(text) if text.isascii() else None
+        found = float(text) if text.isascii() else math.nan
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 def _bool(text: str) -> bool | None:
@@ -230,22 +234,11 @@ def literal(found: Any, text: Callable[[str], str] | None = None) -> str:
     return repr(found)
 
 
-def for_hydra(key: str, found: Any) -> str:
-    """The value as Hydra's grammar and OmegaConf read it back."""
+def for_hydra(found: Any) -> str:
+    """The value as Hydra's grammar reads it back."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
-    return literal(
-        literally(key, found), lambda text: QuotedString(text, Quote.single).with_quotes()
-    )
-
-
-def literally(key: str, found: Any) -> Any:
-    """The value with `${` escaped in running text, where nobody means an interpolation."""
-    if isinstance(found, list):
-        return [literally(key, one) for one in found]
-    if not isinstance(found, str) or not TEXT.fullmatch(key):
-        return found
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", found)
+    return literal(found, lambda text: QuotedString(text, Quote.single).with_quotes())
 
 
 def swept(key: str, text: str) -> str:

@@ -25,19 +25,25 @@ from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
 from coevo.record import RoundRecord
-from coevo.run_folder import make_environment, write_whole
+from coevo.run_folder import check_files, make_environment, write_whole
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
 from coevo.store import Store
 from coevo.summary import digest, summarize
 from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
+from coevo.trust import confirm
 from environments.benchmark import heldout
+from environments.printable import printable
 
 # What may differ when a run goes on: it decides when and where things are done, not which.
 FREE = re.compile(
     r"rounds:|runtime\.|tracker\.|name:|runs_dir:|checkpoint\."
     r"|agents\.\w+\.policy\.endpoint\.(?!structured|price)"
+)
+# Of these, what leads elsewhere is said when it changes.
+TOLD = re.compile(
+    r"runtime\.address:|tracker\.wandb\.|agents\.\w+\.policy\.endpoint\.(url|key_env|cache):"
 )
 
 
@@ -58,15 +64,20 @@ def start(config: Config) -> dict[str, Any]:
 
 
 def resume(
-    folder: Path, overrides: Sequence[str] = (), allow_changes: bool = False
+    folder: Path,
+    overrides: Sequence[str] = (),
+    allow_changes: bool = False,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Goes on from the last whole round, with more rounds if asked for.
 
     A changed configuration is refused with the list of changed fields, except for what changes
-    nothing of what a round does (`FREE`), unless it is allowed.
+    nothing of what a round does (`FREE`), unless it is allowed. What the folder asks for beyond
+    itself is refused unless the overrides give it too, or `trust` confirms it.
     """
     if not (folder / "run.db").exists():
         raise RunError(f"{folder} is not the folder of a run: it has no run.db")
+    check_files(folder)
     saved = compose.load(folder / "config.yaml")
     config = compose.from_plain(saved, overrides)
     config.name, config.runs_dir = folder.name, str(folder.parent)
@@ -78,6 +89,10 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
+    confirm(config, folder, overrides, trust=trust)
+    for change in changes:
+        if TOLD.match(change):
+            print(f"changed for the rest of the run: {change}", flush=True)
     check_means(config)
     with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
         compose.save(config, folder / "config.yaml")
@@ -96,7 +111,7 @@ def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str
                 raise RunError(
                     f"{error}; coevo resume {folder} goes on from the last round"
                 ) from error
-            print(f"{error}; going on from the last checkpoint", flush=True)
+            print(printable(f"{error}; going on from the last checkpoint"), flush=True)
         finally:
             session.close()
     raise AssertionError("unreachable")
@@ -154,7 +169,7 @@ class Session:
         except checkpoint.CheckpointError as error:
             raise RunError(f"{self.folder} cannot be resumed: {error}") from error
         for message in damaged:
-            print(f"passed over: {message}; going back to {folder.name}", flush=True)
+            print(printable(f"passed over: {message}; going back to {folder.name}"), flush=True)
         self.versions = state["versions"]
         self.store.forget_after(state["round"])
         return state["round"]

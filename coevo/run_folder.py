@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,41 @@ from typing import Any
 import environments
 from coevo import checkpoint, compose
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
+from coevo.folder_files import FileRefused, check_folder
 from coevo.store import Store
+from coevo.trust import confirm
 from environments import Environment
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunFolder:
-    """A run, finished or not; its database is open for reading only."""
+    """A run, finished or not; its database is open for reading only.
+
+    `made` is its environment once that has been asked for; `trust` confirms what the folder asks for
+    beyond itself (`coevo.trust`).
+    """
 
     path: Path
     config: Config
     store: Store
-    environment: Environment
+    made: Environment | None = None
+    trust: bool = False
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def environment(self) -> Environment:
+        """Raises `ConfigError` if it cannot be made, or names code or files without trust."""
+        if self.made is None:
+            self.confirm(("environment",))
+            self.made = make_environment(self.config.environment)
+        return self.made
+
+    def confirm(self, only: Sequence[str]) -> None:
+        """Raises `ConfigError` if these keys ask for what lies elsewhere, without trust."""
+        confirm(self.config, self.path, trust=self.trust, only=only)
 
     def summary(self) -> dict[str, Any] | None:
         """`summary.json`, or None while the run has not finished."""
@@ -48,10 +67,12 @@ def is_run(path: Path) -> bool:
 def find_run(name: str) -> Path:
     """The folder of a run, given as a path or as a name under `runs`.
 
-    Raises `ConfigError`, with the nearest name, if there is no such run.
+    Raises `ConfigError`, with the nearest name, if there is no such run, and if its folder holds links
+    or other things than files.
     """
     for path in (Path(name).expanduser(), Path("runs") / name):
         if is_run(path):
+            check_files(path)
             return path
     if Path(name).is_dir():
         raise ConfigError(f"the folder {name} is not that of a run: it has no run.db")
@@ -64,12 +85,19 @@ def run_names() -> list[str]:
     return sorted(path.name for path in Path("runs").glob("*") if is_run(path))
 
 
-def open_run(name: str) -> RunFolder:
+def check_files(path: Path) -> None:
+    """Raises `ConfigError` if a run's folder holds links or other things than files."""
+    try:
+        check_folder(path)
+    except FileRefused as error:
+        raise ConfigError(str(error)) from error
+
+
+def open_run(name: str, trust: bool = False) -> RunFolder:
     """Raises `ConfigError` or `StoreError` if the run is not there or cannot be read."""
     path = find_run(name)
     config = compose.from_plain(compose.load(path / "config.yaml"))
-    store = Store(path / "run.db", read_only=True)
-    return RunFolder(path, config, store, make_environment(config.environment))
+    return RunFolder(path, config, Store(path / "run.db", read_only=True), trust=trust)
 
 
 def make_environment(config: EnvironmentConfig) -> Environment:

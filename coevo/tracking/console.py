@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Table
 from rich.text import Text
 
+from coevo.screen import plain
 from coevo.tracking.records import RoundReport, RunInfo
 
 WIDE = 80  # columns from which the long headings fit
@@ -47,10 +48,10 @@ class ConsoleTracker:
         last = f", from round {info.first_round}" if info.first_round > 1 else ""
         rounds = f"{info.rounds} round{'s' * (info.rounds != 1)}"
         self._print(Text.assemble(
-            (info.name, "bold"),
-            f": {info.experiment} on {info.environment}, seed {info.seed}, {rounds}{last}",
+            plain(info.name, "bold"),
+            plain(f": {info.experiment} on {info.environment}"), f", seed {info.seed}, {rounds}{last}",
         ))  # fmt: skip
-        self._print(Text(f"{info.folder}", style="dim"))
+        self._print(plain(info.folder, "dim"))
         self._console.print(Text(LEGEND, style="dim"))
         self._print(Text(self._row(lambda column, heading: heading), style="bold"))
         if self._console.is_terminal:
@@ -198,7 +199,7 @@ def print_summary(
         ("      ", f"coevo export {run} --what model --to {name}-model"),
     ]
     for label, content in lines:  # not wrapped, so that they can be copied
-        console.print(Text.assemble(label, (content, "bold")), soft_wrap=True)
+        console.print(Text.assemble(label, plain(content, "bold")), soft_wrap=True)
 
 
 def _show(console: Console, table: Table) -> None:
@@ -208,7 +209,7 @@ def _show(console: Console, table: Table) -> None:
 def _table(title: str, *headings: str) -> Table:
     """The first column names the row; the others are numbers under their headings."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(title, min_width=16)
+    table.add_column(plain(title), min_width=16)
     for heading in headings:
         table.add_column(heading, justify="right", min_width=8, no_wrap=True)
     return table
@@ -221,7 +222,11 @@ def _benchmark_table(benchmark: str, result: dict[str, Any]) -> Table:
     base, final = result["base"], result["final"]
     change = f"{100 * result.get('delta', final - base):+.1f}{interval}"
     table.add_row(
-        result.get("metric", "accuracy"), percent(base, 1), percent(final, 1), change, style="bold"
+        plain(result.get("metric", "accuracy")),
+        percent(base, 1),
+        percent(final, 1),
+        change,
+        style="bold",
     )
     rows = {key: (pair["base"], pair["final"]) for key, pair in result.items() if "@" in key}
     rows |= {
@@ -230,7 +235,7 @@ def _benchmark_table(benchmark: str, result: dict[str, Any]) -> Table:
     }
     for label, (base, final) in rows.items():
         change = f"{100 * (final - base):+.1f}{' ' * len(interval)}"  # aligned with the first row
-        table.add_row(label, percent(base, 1), percent(final, 1), change)
+        table.add_row(plain(label), percent(base, 1), percent(final, 1), change)
     if interval:
         table.caption = "in brackets: 95 % interval of the change"
         table.caption_justify = "left"
@@ -257,6 +262,6 @@ def _share_table(
     table = _table(title, heading, "share")
     for part, amount in parts.items():
         share = percent(amount / total) if total else "-"
-        table.add_row(part.replace("_", " "), f"{amount:.{digits}f}", share)
+        table.add_row(plain(part.replace("_", " ")), f"{amount:.{digits}f}", share)
     table.add_row("total", f"{total:.{digits}f}", "", style="bold")
     return table
