@@ -16,6 +16,7 @@ from pathlib import Path
 
 from coevo import compose
 from coevo.config import Config, ConfigError
+from coevo.program import command
 from coevo.store import Store
 
 
@@ -41,13 +42,23 @@ def new_folder(config: Config) -> Path:
             if _claim(root, config):
                 return root / config.name
             if chosen is not None:
-                raise ConfigError(
-                    f"the run {root / chosen} exists: write `coevo resume {root / chosen}` to go "
-                    "on with it, or another name="
-                )
+                raise _in_use(root / chosen)
     except OSError as error:
         raise RunError(f"no run can be written to {root}: {error.strerror}") from error
     raise AssertionError("unreachable")
+
+
+def check_name(config: Config) -> None:
+    """Raises `ConfigError` if the run's name is in use; makes nothing."""
+    if config.name is not None and (folder := Path(config.runs_dir) / config.name).exists():
+        raise _in_use(folder)
+
+
+def _in_use(folder: Path) -> ConfigError:
+    return ConfigError(
+        f"the run {folder} exists: write `{command('resume', folder)}` to go on with it, or another "
+        "name="
+    )
 
 
 def _default_name(config: Config, number: int) -> str:
@@ -107,7 +118,7 @@ def guarded(folder: Path) -> Iterator[None]:
     except BaseException as error:
         if received:  # whatever became of the exception on its way through a library
             raise Interrupted(
-                f"stopped by {received[0]}; all finished rounds are safe: coevo resume {folder}"
+                f"stopped by {received[0]}; all finished rounds are safe: {command('resume', folder)}"
             ) from None
         _explain_full_disk(error, folder)
         raise
@@ -122,5 +133,5 @@ def _explain_full_disk(error: BaseException, folder: Path) -> None:
     if full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         raise RunError(
             f"no space left for {folder}; all finished rounds are safe: "
-            f"make room, then coevo resume {folder}"
+            f"make room, then {command('resume', folder)}"
         ) from error

@@ -6,8 +6,7 @@ Nothing heavy is imported before a command runs: `coevo --help` answers at once.
 from __future__ import annotations
 
 import argparse
-import io
-import os
+import re
 import sys
 import tempfile
 import traceback
@@ -17,6 +16,7 @@ from typing import NoReturn
 
 from coevo import __version__
 from coevo.config import nearest
+from coevo.streams import make_patient
 
 RUN_EXAMPLES = """
 an override is key=value, in any position:
@@ -77,27 +77,29 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: --([a-z]\w*[\w.@]*)(=\S*)?", message)
+        if unknown is not None:
+            from coevo.compose import all_keys, groups
+
+            if unknown[1].split("@")[0] in (*all_keys(), *groups()):
+                message += f"; a setting has no dashes: write {unknown[1]}{unknown[2] or '=…'}"
         raise UsageError(f"{message} ({self.prog} --help says more)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, 1 (it failed), 2 (bad usage) or 130 (stopped)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is written out
-            stream.reconfigure(errors="backslashreplace")
+    make_patient()
     try:
-        return _dispatch(words)
+        status = _dispatch(words)
+        sys.stdout.flush()  # while an error of it can still be told
+        return status
     except SystemExit as leave:  # --help of a command
         return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "stopped", 130)
-    except BrokenPipeError:  # such as `coevo explain RUN | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
-        status = _status(error)
-        return _fail(str(error), status) if status else _unexpected(error)
+        return _fail(*_told(error))
 
 
 def _dispatch(words: list[str]) -> int:
@@ -149,8 +151,14 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _unexpected(error: Exception) -> int:
-    """One line for the user; the traceback goes into a file that a report can quote."""
+def _told(error: Exception) -> tuple[str, int]:
+    """An error's message and exit status.
+
+    The traceback of an unexpected one goes into a file that a report can quote.
+    """
+    status = _status(error)
+    if status:
+        return str(error), status
     told = f"{type(error).__name__}: {error}"
     try:
         with tempfile.NamedTemporaryFile(
@@ -160,8 +168,8 @@ def _unexpected(error: Exception) -> int:
             traceback.print_exception(error, file=file)
     except OSError:
         traceback.print_exception(error)
-        return _fail(told, 1)
-    return _fail(f"{told} (unexpected; the traceback is in {file.name})", 1)
+        return told, 1
+    return f"{told} (unexpected; the traceback is in {file.name})", 1
 
 
 # -- the commands ---------------------------------------------------------------------------------
@@ -189,11 +197,14 @@ def _run(words: Sequence[str]) -> int:
         "--dry-run", action="store_true", help="print the plan and stop: GPUs, memory"
     )
     arguments = parser.parse_intermixed_args(words)
-    from coevo.compose import compose, expand, to_plain
+    from coevo.compose import expand, to_plain
+    from coevo.sweep import check, prepare
+    from coevo.sweep import run as sweep
 
     _check_packages()
-    jobs = expand(arguments.overrides) if arguments.multirun else [arguments.overrides]
-    configs = [compose(job) for job in jobs]  # all are checked before the first starts
+    swept = arguments.multirun
+    jobs = prepare(expand(arguments.overrides) if swept else [arguments.overrides])
+    configs = [job.config for job in jobs]
     if arguments.cfg:
         import yaml
 
@@ -205,14 +216,13 @@ def _run(words: Sequence[str]) -> int:
         from coevo.plan import main as plan
 
         return plan(configs)
-    from coevo.run import start
-    from coevo.run_folder import make_environment
+    from coevo.run import check_start, start
 
-    for config in configs:
-        make_environment(config.environment)
-    for config in configs:
-        start(config)
-    return 0
+    if not swept:
+        start(configs[0])
+        return 0
+    check(jobs, check_start)
+    return sweep(jobs, start, lambda error: _told(error)[0])
 
 
 def _resume(words: Sequence[str]) -> int:

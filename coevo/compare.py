@@ -17,6 +17,7 @@ from rich.table import Table
 from coevo import compose
 from coevo.config import ConfigError, changed_fields, nearest
 from coevo.evaluate import Score, interval
+from coevo.program import command
 from coevo.run_folder import find_run, read_summary
 from coevo.screen import plain
 from coevo.store import Store
@@ -164,7 +165,7 @@ def _result(name: str, by: str) -> Result:
     path = find_run(name)
     summary = read_summary(path)
     if summary is None:
-        raise ConfigError(f"{path} has not finished: coevo resume {path} goes on with it")
+        raise ConfigError(f"{path} has not finished: {command('resume', path)} goes on with it")
     if BENCHMARK not in summary["benchmarks"]:
         raise ConfigError(f"{path} was not evaluated on {BENCHMARK}")
     config = compose.load(path / "config.yaml")

@@ -16,7 +16,7 @@ from agents.records import Completion, Group
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
 from agents.roles.solver import solver_prompt
 from coevo import checkpoint, compose
-from coevo.claim import RunError, guarded, locked, new_folder
+from coevo.claim import RunError, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
@@ -24,6 +24,7 @@ from coevo.decontamination import EvaluationSets, registered
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
+from coevo.program import command
 from coevo.record import RoundRecord
 from coevo.run_folder import check_files, make_environment, write_whole
 from coevo.seeding import derive
@@ -55,12 +56,21 @@ def start(config: Config) -> dict[str, Any]:
 
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
-    check_means(config)
-    environment = make_environment(config.environment)
-    given = _given(config, environment)  # before anything is written
+    given = check_start(config)  # before anything is written
     folder = new_folder(config)
     with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
         return _drive(config, folder, store, given)
+
+
+def check_start(config: Config) -> Given:
+    """What a new run of this configuration starts from, once it is known that it can start.
+
+    Writes nothing. Raises `ConfigError` if engine, model, environment, seeds or evaluation sets are
+    not there, or the name is in use.
+    """
+    check_name(config)
+    check_means(config)
+    return _given(config, make_environment(config.environment))
 
 
 def resume(
@@ -109,7 +119,7 @@ def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str
         except WorkerLost as error:
             if attempt == config.runtime.restarts:
                 raise RunError(
-                    f"{error}; coevo resume {folder} goes on from the last round"
+                    f"{error}; {command('resume', folder)} goes on from the last round"
                 ) from error
             print(printable(f"{error}; going on from the last checkpoint"), flush=True)
         finally:

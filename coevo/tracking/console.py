@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Table
 from rich.text import Text
 
+from coevo.program import command
 from coevo.screen import plain
 from coevo.tracking.records import RoundReport, RunInfo
 
@@ -194,9 +195,9 @@ def print_summary(
     run = name if folder == Path("runs") / name else str(folder)
     lines = [
         ("\nThe run is in ", str(folder)),
-        ("Next: ", f"coevo eval {run}"),
-        ("      ", f"coevo explain {run} {example}"),
-        ("      ", f"coevo export {run} --what model --to {name}-model"),
+        ("Next: ", command("eval", run)),
+        ("      ", command("explain", run, example)),
+        ("      ", command("export", run, "--what", "model", "--to", f"{name}-model")),
     ]
     for label, content in lines:  # not wrapped, so that they can be copied
         console.print(Text.assemble(label, plain(content, "bold")), soft_wrap=True)
