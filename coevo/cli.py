@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from coevo import __version__
-from coevo.config import nearest
+from coevo.config import Config, nearest
 from coevo.streams import make_patient
 
 RUN_EXAMPLES = """
@@ -205,6 +205,7 @@ def _run(words: Sequence[str]) -> int:
     swept = arguments.multirun
     jobs = prepare(expand(arguments.overrides) if swept else [arguments.overrides])
     configs = [job.config for job in jobs]
+    _warn(configs)
     if arguments.cfg:
         import yaml
 
@@ -223,6 +224,14 @@ def _run(words: Sequence[str]) -> int:
         return 0
     check(jobs, check_start)
     return sweep(jobs, start, lambda error: _told(error)[0])
+
+
+def _warn(configs: Sequence[Config]) -> None:
+    """Says once what the prompts of all these runs lack."""
+    from coevo.prompt_check import warnings
+
+    for told in dict.fromkeys(told for config in configs for told in warnings(config)):
+        print(f"warning: {told}", file=sys.stderr)
 
 
 def _resume(words: Sequence[str]) -> int:

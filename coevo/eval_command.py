@@ -19,6 +19,7 @@ from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import measure
 from coevo.means import check_means
+from coevo.prompt_check import warnings
 from coevo.run_folder import RunFolder, find_run, make_environment, open_run, run_names
 from coevo.team import Team, to_sampling
 from environments import benchmarks
@@ -72,6 +73,9 @@ def main(
     if save_completions and folder is None:
         raise ConfigError("--save-completions for a model needs --to DIR: where to write them")
     config, benchmark = prepare(config, request)
+    for told in warnings(config):
+        if told.startswith("agents.solver."):
+            print(f"warning: {told}", file=sys.stderr)
     measured, checkpoint_round = measure_all(config, run, benchmark, request.seed)
     result = report(measured, config, benchmark, request.seed, request.limit) | {
         "target": target,

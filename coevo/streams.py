@@ -17,9 +17,7 @@ class Patient(io.TextIOWrapper):
     def __init__(self, stream: io.TextIOWrapper, lenient: bool):
         encoding, lines = stream.encoding, stream.line_buffering
         self._lenient = lenient
-        super().__init__(
-            stream.detach(), encoding, errors="backslashreplace", line_buffering=lines
-        )
+        super().__init__(stream.detach(), encoding, errors="backslashreplace", line_buffering=lines)
 
     def write(self, text: str) -> int:
         try:
