@@ -99,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "stopped", 130)
     except Exception as error:
-        return _fail(*_told(error))
+        status = _status(error)
+        return _fail(str(error), status) if status else _unexpected(error)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -151,14 +152,12 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """An error's message and exit status.
+def _unexpected(error: Exception) -> int:
+    """One line for the user; the traceback goes into a file that a report can quote."""
+    return _fail(_defect(error), 1)
 
-    The traceback of an unexpected one goes into a file that a report can quote.
-    """
-    status = _status(error)
-    if status:
-        return str(error), status
+
+def _defect(error: Exception) -> str:
     told = f"{type(error).__name__}: {error}"
     try:
         with tempfile.NamedTemporaryFile(
@@ -168,8 +167,8 @@ def _told(error: Exception) -> tuple[str, int]:
             traceback.print_exception(error, file=file)
     except OSError:
         traceback.print_exception(error)
-        return told, 1
-    return f"{told} (unexpected; the traceback is in {file.name})", 1
+        return told
+    return f"{told} (unexpected; the traceback is in {file.name})"
 
 
 # -- the commands ---------------------------------------------------------------------------------
@@ -223,7 +222,7 @@ def _run(words: Sequence[str]) -> int:
         start(configs[0])
         return 0
     check(jobs, check_start)
-    return sweep(jobs, start, lambda error: _told(error)[0])
+    return sweep(jobs, start, lambda error: str(error) if _status(error) else _defect(error))
 
 
 def _warn(configs: Sequence[Config]) -> None:

@@ -84,8 +84,10 @@ def _figures(summary: dict[str, Any] | None, role: str, round: int) -> list[str]
         return [
             "| | first round | last round |",
             "| --- | --- | --- |",
-            f"| valid problems | {100 * first:.1f} % | {100 * last:.1f} % |",
-            f"| mean utility | {worth[0]:.3f} | {worth[1]:.3f} |",
+            f"| valid problems | {_percent(first)} | {_percent(last)} |",
+            "| mean utility | "
+            + " | ".join("none" if value is None else f"{value:.3f}" for value in worth)
+            + " |",
         ]
     lines = []
     for name, figures in summary["benchmarks"].items():
@@ -112,6 +114,10 @@ def _figures(summary: dict[str, Any] | None, role: str, round: int) -> list[str]
                 f"| {change:+.1f} |"
             )
     return [*lines, "", "The interval is clustered by problem: one run, one seed."]
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.1f} %"
 
 
 def command(config: Config) -> str:

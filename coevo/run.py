@@ -21,6 +21,7 @@ from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
 from coevo.decontamination import EvaluationSets, registered
+from coevo.failing import alarms
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
@@ -263,6 +264,7 @@ class Session:
                 problems=record.table(self.curriculum),
                 success_map=record.success_map(self.curriculum),
                 seconds_left=self._seconds_left(t),
+                failing=[told for _, told in alarms(record.outcomes)],
             )
         )
 
