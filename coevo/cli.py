@@ -77,12 +77,15 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        unknown = re.match(r"unrecognized arguments: --([a-z]\w*[\w.@]*)(=\S*)?", message)
+        unknown = re.match(r"unrecognized arguments: (-+)([\w.@-]+)(=\S*)?", message)
         if unknown is not None:
             from coevo.compose import all_keys, groups
 
-            if unknown[1].split("@")[0] in (*all_keys(), *groups()):
-                message += f"; a setting has no dashes: write {unknown[1]}{unknown[2] or '=…'}"
+            if unknown[2].split("@")[0] in (*all_keys(), *groups()):
+                message += f"; a setting has no dashes: write {unknown[2]}{unknown[3] or '=…'}"
+            else:
+                message += nearest(f"--{unknown[2]}", list(self._option_string_actions))
+        message = message.replace(", key=value", "")  # there may be none
         raise UsageError(f"{message} ({self.prog} --help says more)")
 
 
@@ -109,9 +112,11 @@ def _dispatch(words: list[str]) -> int:
         return 2
     name, rest = words[0], words[1:]
     if name in ("-h", "--help", "help"):
+        if rest and rest[0] in COMMANDS:
+            return COMMANDS[rest[0]][1](["--help"])
         print(_help())
         return 0
-    if name == "--version":
+    if name in ("--version", "-V", "version"):
         print(f"coevo {__version__}")
         return 0
     if name not in COMMANDS:
@@ -119,7 +124,7 @@ def _dispatch(words: list[str]) -> int:
             f"there is no command {name!r}{nearest(name, list(COMMANDS))}; "
             f"the commands are {', '.join(COMMANDS)}"
         )
-    return COMMANDS[name][1](rest)
+    return COMMANDS[name][1](["--help"] if rest == ["help"] else rest)
 
 
 def _status(error: Exception) -> int | None:

@@ -71,25 +71,46 @@ def named(overrides: Sequence[str]) -> list[str]:
         key, equals, _ = override.partition("=")
         name = key.lstrip("+~").split("@")[0]
         exists = name in known
-        hint = "" if exists else f"there is no key {name!r}{nearest(name, known)}; "
+        unknown = "" if exists else f"there is no key {name!r}{reading.near(name, known)}"
+        hint = f"{unknown}; " if unknown else ""
         if key.startswith("~"):
             raise ConfigError(f"{override}: {hint}no key can be removed, only given another value")
         if not equals or not name:
-            spaces = "; one with spaces goes in quotes: 'key=two words'" if not exists else ""
-            hint = hint if re.fullmatch(r"[\w.]+", name) else ""
-            raise ConfigError(f"{override}: {hint}write it as key=value, such as rounds=12{spaces}")
+            raise ConfigError(f"{override}: {_without_a_value(name, exists, hint)}")
         if name.startswith(OPEN):
             override = f"++{override.lstrip('+')}"
         elif key.startswith("+"):
             raise ConfigError(
-                f"{override}: write {override.lstrip('+')}"
-                if exists
-                else f"{override}: there is no key {name!r}{nearest(name, known)}"
+                f"{override}: write {override.lstrip('+')}" if exists else f"{override}: {unknown}"
             )
         elif not exists:
-            raise ConfigError(f"{override}: there is no key {name!r}{nearest(name, known)}")
+            raise ConfigError(f"{override}: {unknown}")
         result.append(override)
     return result
+
+
+def _without_a_value(word: str, exists: bool, hint: str) -> str:
+    """What to write instead of a word that has no `=`, or nothing before it."""
+    if exists or not word:
+        return "write it as key=value, such as rounds=12, without spaces around the ="
+    places = [reading.places()[one][0] for one in groups() if word in group_options(one)]
+    if places:
+        return f"write {' or '.join(f'{place}={word}' for place in places)}"
+    hint = hint if re.fullmatch(r"[\w.]+", word) else ""
+    return (
+        f"{hint}write it as key=value, such as rounds=12; one with spaces goes in quotes: "
+        "'key=two words'"
+    )
+
+
+def made_choices(override: str) -> ConfigError:
+    """A run's groups have been chosen, and only single keys of it can be given."""
+    place = override.partition("=")[0].split("@")[-1]
+    leaves = (one for one in reading.kinds() if one.startswith(f"{place}."))
+    return ConfigError(
+        f"{override} chooses a group, and a run has made its choices: write single keys, such as "
+        f"{next(leaves, 'rounds')}=…"
+    )
 
 
 def _checked(override: str) -> str:
@@ -103,8 +124,15 @@ def _checked(override: str) -> str:
         place = f"{key.rsplit('.', 1)[-1]}@{key}"
         if place in reading.places().get(place.split("@")[0], ()):
             raise ConfigError(f"{override}: write {place}={text}")
-        inside = [one for one in all_keys() if one.startswith(f"{key}.")]
-        raise ConfigError(f"{override}: {key} is a block; write its keys, such as {inside[0]}=…")
+        inside = dict.fromkeys(
+            one.removeprefix(f"{key}.").split(".")[0]
+            for one in reading.kinds()
+            if one.startswith(f"{key}.")
+        )
+        raise ConfigError(
+            f"{override}: {key} is a block; write its keys, such as {key}.{next(iter(inside))}=… "
+            f"(it has {', '.join(inside)})"
+        )
     return override
 
 
@@ -119,8 +147,13 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     """The override lists of a sweep: `seed=0,1` gives two, `seed=range(0,3)` three."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
-    parsed = OverridesParser.create().parse_overrides([_swept(one) for one in named(overrides)])
+    words = [_swept(one) for one in named(overrides)]
+    try:
+        parsed = OverridesParser.create().parse_overrides(words)
+    except HydraException as error:
+        raise ConfigError(explain(error)) from error
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
@@ -206,10 +239,7 @@ def nested(overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
         key, _, text = override.partition("=")
         if "@" in key or (key in groups() and not text.lstrip().startswith("{")):
-            raise ConfigError(
-                f"{override} chooses a group, and a run has made its choices: write single keys, "
-                f"such as {key.split('@')[-1]}.…=…"
-            )
+            raise made_choices(override)
         *blocks, leaf = key.split(".")
         inner = result
         for name in blocks:

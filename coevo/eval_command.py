@@ -80,6 +80,7 @@ def main(
     result = report(measured, config, benchmark, request.seed, request.limit) | {
         "target": target,
         "round": checkpoint_round,
+        "rounds": config.rounds if run else None,
         "model": config.agents.solver.model,
     }
     written = write(folder, request.label, result, measured, save_completions) if folder else []
@@ -179,10 +180,7 @@ def of_run(path: Path, overrides: Sequence[str]) -> Config:
         if key == "runtime":
             override = f"runtime.kind={value}"
         elif key.split("@")[0] in compose.groups():
-            raise ConfigError(
-                f"{override} chooses a group, and a run has made its choices: write single keys, "
-                f"such as {key.split('@')[-1]}.…=…"
-            )
+            raise compose.made_choices(override)
         single.append(override)
     return compose.from_plain(compose.load(path / "config.yaml"), single)
 
@@ -253,7 +251,10 @@ def prepare(config: Config, request: Request) -> tuple[Config, Benchmark]:
 def measure_all(
     config: Config, run: RunFolder | None, benchmark: Benchmark, seed: int
 ) -> tuple[dict[str, Timed], int | None]:
-    """Measurements by weights, `base` and `final` or `model`, and the checkpoint's round."""
+    """Measurements by weights, `base` and `final` or `model`, and the checkpoint's round.
+
+    The weights of a run that has not finished are `round N` instead of `final`.
+    """
     config = copy.deepcopy(config)
     config.loop = dataclasses.replace(config.loop, feed="teacher", train_generator=False)
     config.agents.teacher.policy.name = "rules"  # only the environment's own verdicts are needed
@@ -277,10 +278,13 @@ def measure_all(
         if checkpoint is None:
             return {"model": measured("model")}, None
         folder, state = checkpoint
+        summary = run.summary() if run else None
+        finished = summary is not None and summary["rounds"] == state["round"]
+        latest = "final" if finished else f"round {state['round']}"
         base = measured("base")
         if not team.trained():  # nothing of it was ever changed
-            return {"base": base, "final": base}, state["round"]
+            return {"base": base, latest: base}, state["round"]
         team.load(folder, state["versions"])
-        return {"base": base, "final": measured("final")}, state["round"]
+        return {"base": base, latest: measured(latest)}, state["round"]
     finally:
         runtime.close()

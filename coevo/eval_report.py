@@ -70,7 +70,7 @@ def report(
         },
     }
     if "base" in scores:
-        base, final = scores["base"], scores["final"]
+        base, final = scores.values()
         result["difference"] = difference(base, final)
         if len(base) == 1:
             result["difference"]["delta_ci95"] = None
@@ -156,6 +156,8 @@ def render(result: dict[str, Any], console: Console) -> None:
     console.print(plain(heading))
     console.print(_table(result))
     console.print("95 % intervals, clustered by problem", style="dim")
+    if (latest := list(result["weights"])[-1]).startswith("round "):
+        console.print(plain(f"{latest} of {result['rounds']}: the run has not finished", "yellow"))
     for weights, counts in result["completions"].items():
         console.print(plain(_told(weights, counts)))
     for warning in _warnings(result):

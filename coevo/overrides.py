@@ -11,7 +11,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -93,6 +93,20 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group.split("@")[0]).glob("*.yaml"))
 
 
+def near(name: str, known: Sequence[str]) -> str:
+    """`; did you mean …?` for a key that there is not: keys of the same end, or the nearest one."""
+    parts = name.split(".")
+    same = [
+        key for key in known if key.endswith(f".{parts[-1]}") and set(parts) <= set(key.split("."))
+    ]
+    if parts[0] == "environment" and len(parts) > 1:
+        same = [f"environment.options.{'.'.join(parts[1:])}"]
+    if not same:
+        return nearest(name, list(known))
+    *others, last = map(repr, same[:4])
+    return f"; did you mean {', '.join(others) + ' or ' if others else ''}{last}?"
+
+
 # -- reading --------------------------------------------------------------------------------------
 
 
@@ -102,8 +116,13 @@ def value(key: str, text: str) -> Any:
     An interpolation (`${…}`) stays text. Raises `ConfigError`.
     """
     kind = kinds().get(key)
-    if kind is None or kind.base is dict:
+    if kind is None:
         return _free(key, text)
+    if kind.base is dict:
+        block = _free(key, text)
+        if not isinstance(block, dict):
+            raise ConfigError(f"{key}={text}: write its keys one by one, such as {key}.NAME=…")
+        return block
     running = TEXT.fullmatch(key) is not None
     if kind.optional and text.strip().lower() in ("null", "none"):
         return None
@@ -283,7 +302,8 @@ def choice(place: str, text: str) -> str:
     chosen = _unquoted(text, False)
     if chosen not in all_choices:
         hint = nearest(chosen, all_choices)
+        own = "; a class of your own is environment.name=module:Class" * (group == "environment")
         raise ConfigError(
-            f"{place}={text} does not exist{hint or ';'} {place} is one of {', '.join(all_choices)}"
+            f"{place}={text} does not exist{hint or ';'} {place} is one of {', '.join(all_choices)}{own}"
         )
     return f"{place}={chosen}"

@@ -16,6 +16,8 @@ def refuse_unknown(config: Config) -> None:
             "agents.teacher.template is of no use: the Teacher is asked by agents.teacher.prompts.*"
         )
     for key, prompt, slots in _prompts(config):
+        if not prompt.strip():
+            raise ConfigError(f"{key} is empty; write one with {{{slots.needed[0]}}}")
         for name in placeholders(prompt):
             if name not in slots.known:
                 hint = nearest(name, slots.known)

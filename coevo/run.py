@@ -27,7 +27,7 @@ from coevo.loop import Loop
 from coevo.means import check_means
 from coevo.program import command
 from coevo.record import RoundRecord
-from coevo.run_folder import check_files, make_environment, write_whole
+from coevo.run_folder import check_files, make_environment, read_summary, write_whole
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
 from coevo.store import Store
@@ -100,6 +100,8 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
+    if (summary := _finished(config, folder, changes)) is not None:
+        return summary
     confirm(config, folder, overrides, trust=trust)
     for change in changes:
         if TOLD.match(change):
@@ -109,6 +111,42 @@ def resume(
         compose.save(config, folder / "config.yaml")
         environment = make_environment(config.environment)
         return _drive(config, folder, store, _given(config, environment))
+
+
+def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str, Any] | None:
+    """The summary of a run that has as many rounds as are asked for; None if there is work to do.
+
+    Raises `ConfigError` if it has more, or if it was stopped before the last of these rounds was
+    evaluated. A finished run is only taken up again for other settings than `rounds`.
+    """
+    with closing(Store(folder / "run.db", read_only=True)) as store:
+        done = store.last_round()
+        evaluated = bool(store.evaluation(done, "heldout"))
+    more = f"write rounds={done + 1} or more to go on"
+    if done < 1 or config.rounds > done:
+        return None
+    if config.rounds < done:
+        raise ConfigError(
+            f"rounds={config.rounds}: {folder} has {done} rounds already, and cannot have fewer; {more}, "
+            f"or start another run: {command('run', f'rounds={config.rounds}')} …"
+        )
+    if not evaluated:
+        raise ConfigError(
+            f"rounds={config.rounds}: {folder} was stopped after round {done} of more, which was not "
+            f"evaluated as a last one is; {more}"
+        )
+    others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
+    summary = None if others else read_summary(folder)
+    if summary is None or summary["rounds"] != done:
+        return None
+    print(f"{printable(folder)} has finished: {done} round{'s' * (done != 1)}; {more}")
+    if config.tracker.console:
+        from rich.console import Console
+
+        from coevo.tracking.console import print_summary
+
+        print_summary(Console(highlight=False), summary, folder.name, folder)
+    return summary
 
 
 def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def prepare(jobs: Sequence[list[str]]) -> list[Job]:
     shared = Counter(word for overrides in jobs for word in set(overrides))
     found, wrong = [], []
     for overrides in jobs:
-        label = " ".join(word for word in overrides if shared[word] < len(jobs)) or "the job"
+        own = [word for word in overrides if shared[word] < len(jobs) or len(jobs) == 1]
+        label = " ".join(own) or "the default"
         label = printable(label, longest=LONGEST_LABEL)
         try:
             found.append(Job(overrides=overrides, label=label, config=compose(overrides)))
@@ -109,7 +110,7 @@ def report(jobs: Sequence[Job]) -> Iterator[str]:
     """What became of each job, and how to go on with those that did not finish."""
     counts = Counter(job.outcome for job in jobs)
     told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    yield f"\nsweep of {len(jobs)} jobs: {told}"
+    yield f"\nsweep of {len(jobs)} job{'s' * (len(jobs) != 1)}: {told}"
     for job in jobs:
         where = f" in {job.folder}" if job.folder else ""
         yield f"  {job.outcome}: {job.label}{where}{': ' * bool(job.message)}{job.message}"
