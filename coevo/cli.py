@@ -94,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     make_patient()
     try:
-        status = _dispatch(words)
+        done = _dispatch(words)
         sys.stdout.flush()  # while an error of it can still be told
-        return status
+        return done
     except SystemExit as leave:  # --help of a command
         return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt as stop:

@@ -22,7 +22,7 @@ def program() -> list[str]:
 
 def command(*words: str | os.PathLike[str]) -> str:
     """A line that can be copied into a shell: `coevo` as it was called, and the words, quoted."""
-    return shlex.join([*program(), *map(os.fspath, words)])
+    return shlex.join([*program(), *(os.fspath(word) for word in words)])
 
 
 def _found(name: str, path: str) -> bool:
