@@ -16,6 +16,7 @@ from pathlib import Path
 
 from coevo import compose
 from coevo.config import Config, ConfigError
+from coevo.folder_files import FileRefused, open_plain
 from coevo.store import Store
 
 
@@ -78,7 +79,11 @@ def _claim(root: Path, config: Config) -> bool:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One process at a time works on a run; the lock goes with the process."""
-    with (folder / ".lock").open("a+") as file:
+    try:
+        number = open_plain(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    except FileRefused as error:
+        raise RunError(f"{error}; remove it") from error
+    with os.fdopen(number, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import tempfile
 import traceback
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         status = _status(error)
-        return _fail(str(error), status) if status else _unexpected(error)
+        return _fail(f"{error}{_again(error, words)}", status) if status else _unexpected(error)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -134,6 +135,13 @@ def _status(error: Exception) -> int | None:
     if names & failures or type(error) is OSError or isinstance(error, PackagesError):
         return 1
     return None
+
+
+def _again(error: Exception, words: Sequence[str]) -> str:
+    """The command that confirms what a folder asks for, where that is what is missing."""
+    if type(error).__name__ != "Unconfirmed":
+        return ""
+    return f": {shlex.join(['coevo', *words, '--trust'])}"
 
 
 def _fail(message: str, status: int) -> int:
@@ -215,17 +223,24 @@ def _run(words: Sequence[str]) -> int:
     return 0
 
 
+def _add_trust(parser: Parser) -> None:
+    told = "use the code, servers, variables, files and models that the folder names (docs/security.md)"
+    parser.add_argument("--trust", action="store_true", help=told)
+
+
 def _resume(words: Sequence[str]) -> int:
     parser = Parser("resume", "Goes on from a run's last whole round.")
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as rounds=20")
     parser.add_argument("--allow-changes", action="store_true", help="resume with other settings")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.run import resume
     from coevo.run_folder import find_run
 
-    resume(find_run(arguments.run), arguments.overrides, arguments.allow_changes)
+    folder = find_run(arguments.run)
+    resume(folder, arguments.overrides, arguments.allow_changes, arguments.trust)
     return 0
 
 
@@ -237,6 +252,7 @@ def _eval(words: Sequence[str]) -> int:
     parser.add_argument("--to", metavar="DIR", type=Path, help="where to write (default: the run)")
     parser.add_argument("--limit", metavar="N", help="measure N of the problems: limit=N")
     parser.add_argument("--save-completions", action="store_true", help="write them too, as JSONL")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     limit = [] if arguments.limit is None else [f"limit={arguments.limit}"]
     _check_packages()
@@ -248,6 +264,7 @@ def _eval(words: Sequence[str]) -> int:
         arguments.like,
         arguments.to,
         arguments.save_completions,
+        arguments.trust,
     )
 
 
@@ -255,11 +272,12 @@ def _explain(words: Sequence[str]) -> int:
     parser = Parser("explain", "Where a problem came from and what became of it.")
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("problem", nargs="?", help="id, its beginning, or a statement")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.run_folder import open_run
 
-    run = open_run(arguments.run)
+    run = open_run(arguments.run, arguments.trust)
     if arguments.problem is None:
         from coevo.interesting import overview
 
@@ -278,12 +296,14 @@ def _export(words: Sequence[str]) -> int:
     parser.add_argument("--what", required=True, choices=kinds)
     parser.add_argument("--to", required=True, metavar="DIR", type=Path, help="a new folder")
     parser.add_argument("--role", default="solver", choices=["solver", "generator"])
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.export import main as export
     from coevo.run_folder import open_run
 
-    return export(open_run(arguments.run), arguments.what, arguments.to, arguments.role)
+    run = open_run(arguments.run, arguments.trust)
+    return export(run, arguments.what, arguments.to, arguments.role)
 
 
 def _compare(words: Sequence[str]) -> int:
@@ -302,11 +322,12 @@ def _leaks(words: Sequence[str]) -> int:
     parser = Parser("leaks", "Problems of evaluation sets in a run's pool.", LEAKS_EXAMPLES)
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("sets", nargs="*", metavar="set=FILE", help="beside those of the run")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.leaks import main as leaks
 
-    return leaks(arguments.run, arguments.sets)
+    return leaks(arguments.run, arguments.sets, arguments.trust)
 
 
 def _doctor(words: Sequence[str]) -> int:

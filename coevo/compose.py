@@ -35,8 +35,8 @@ def compose(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
-    refuse_foreign_values(to_plain(config))
     validate(config)
+    refuse_foreign_values(to_plain(config))
     return config
 
 
@@ -167,6 +167,6 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
-    refuse_foreign_values(to_plain(config))
     validate(config)
+    refuse_foreign_values(to_plain(config))
     return config

@@ -92,7 +92,7 @@ def resume(
     confirm(config, folder, overrides, trust=trust)
     for change in changes:
         if TOLD.match(change):
-            print(f"changed for the rest of the run: {change}", flush=True)
+            print(printable(f"from here on with another {change}"), flush=True)
     check_means(config)
     with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
         compose.save(config, folder / "config.yaml")

@@ -13,10 +13,16 @@ from typing import Any
 import environments
 from coevo import checkpoint, compose
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
-from coevo.folder_files import FileRefused, check_folder
+from coevo.folder_files import FileRefused, check_folder, read_bytes
 from coevo.store import Store
 from coevo.trust import confirm
 from environments import Environment
+
+LARGEST_SUMMARY = 2**24  # bytes
+
+
+class FolderRefused(ConfigError):
+    """A run's folder that holds what coevo never puts there; the message names it."""
 
 
 @dataclass(slots=True)
@@ -67,13 +73,13 @@ def is_run(path: Path) -> bool:
 def find_run(name: str) -> Path:
     """The folder of a run, given as a path or as a name under `runs`.
 
-    Raises `ConfigError`, with the nearest name, if there is no such run, and if its folder holds links
-    or other things than files.
+    Raises `ConfigError`, with the nearest name, if there is no such run, and `FolderRefused` if its
+    folder holds links or other things than files.
     """
     for path in (Path(name).expanduser(), Path("runs") / name):
         if is_run(path):
             check_files(path)
-            return path
+            return path if path.name not in ("", "..") else path.resolve()
     if Path(name).is_dir():
         raise ConfigError(f"the folder {name} is not that of a run: it has no run.db")
     hint = nearest(name, run_names())
@@ -86,11 +92,11 @@ def run_names() -> list[str]:
 
 
 def check_files(path: Path) -> None:
-    """Raises `ConfigError` if a run's folder holds links or other things than files."""
+    """Raises `FolderRefused` if a run's folder holds links or other things than files."""
     try:
         check_folder(path)
     except FileRefused as error:
-        raise ConfigError(str(error)) from error
+        raise FolderRefused(str(error)) from error
 
 
 def open_run(name: str, trust: bool = False) -> RunFolder:
@@ -114,8 +120,8 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        summary = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+        summary = json.loads(read_bytes(file, LARGEST_SUMMARY))
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file} cannot be read ({error})") from error
     if summary.get("schema") != 1:
         raise ConfigError(f"{file} has schema {summary.get('schema')}; this coevo reads schema 1")
