@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-MANIFEST = "manifest.json"
+from coevo.manifest import MANIFEST, listed
 
 
 class CheckpointError(RuntimeError):
@@ -58,12 +58,12 @@ def write(root: Path, round: int, fill: Callable[[Path], None], state: dict[str,
 def verify(folder: Path) -> dict[str, Any]:
     """The state of a checkpoint whose every file is as it was written.
 
-    Raises `CheckpointError` naming the first file that is missing or damaged.
+    Raises `CheckpointError` naming the first file that is missing, damaged or not a checkpoint's.
     """
     try:
-        sums = dict(json.loads((folder / MANIFEST).read_text())["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST} is missing or damaged ({error})") from error
+        sums = listed(folder)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     for name, expected in sums.items():
         path = folder / name
         if not path.is_file():

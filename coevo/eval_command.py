@@ -19,7 +19,14 @@ from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import measure
 from coevo.means import check_means
-from coevo.run_folder import FolderRefused, RunFolder, find_run, make_environment, open_run, run_names
+from coevo.run_folder import (
+    FolderRefused,
+    RunFolder,
+    find_run,
+    make_environment,
+    open_run,
+    run_names,
+)
 from coevo.team import Team, to_sampling
 from coevo.trust import MODELS, confirm
 from environments import benchmarks
