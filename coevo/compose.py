@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -50,6 +51,7 @@ def _offer_schema() -> None:
 
 # Blocks whose keys are the user's.
 OPEN = ("environment.options.", "decontamination.against.")
+LONGEST_SWEEP = 1000  # jobs
 
 
 def checked(overrides: Sequence[str]) -> list[str]:
@@ -87,7 +89,34 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parsed = OverridesParser.create().parse_overrides(list(overrides))
+    refuse_endless(parsed)
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+
+
+def refuse_endless(parsed: Sequence[Any]) -> None:
+    """Raises `ConfigError` if a sweep has more than `LONGEST_SWEEP` jobs, counted but not made."""
+    from hydra.core.override_parser.types import RangeSweep
+
+    jobs = 1
+    for override in parsed:
+        value = override.value()
+        if isinstance(value, RangeSweep):
+            try:
+                count = math.ceil((value.stop - value.start) / value.step)
+            except (ArithmeticError, ValueError) as error:
+                raise ConfigError(
+                    f"{override.input_line} cannot be counted ({error}); write a range such as "
+                    f"{override.key_or_group}=range(0,10)"
+                ) from error
+        else:
+            count = len(getattr(value, "list", [value]))
+        jobs *= max(0, count)
+        if jobs > LONGEST_SWEEP:
+            raise ConfigError(
+                f"{override.input_line} makes a sweep of {jobs:,} jobs or more; a sweep has at most "
+                f"{LONGEST_SWEEP:,}: write fewer values, such as {override.key_or_group}=range(0,10), "
+                "and sweep the rest later"
+            )
 
 
 def explain(error: BaseException, overrides: Sequence[str]) -> str:
