@@ -5,6 +5,11 @@ Nothing heavy is imported before a command runs: `coevo --help` answers at once.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before what takes time: Ctrl-C can come while modules are imported
+    from coevo import interruption
+
+    interruption.install()
+
 import argparse
 import os
 import sys
@@ -14,8 +19,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from coevo import __version__
+from coevo import __version__, interruption
 from coevo.config import nearest
+from coevo.failures import told
 
 RUN_EXAMPLES = """
 an override is key=value, in any position:
@@ -84,13 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leave:  # --help of a command
         return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "stopped", 130)
+        return _stopped(str(stop) or "stopped")
     except BrokenPipeError:  # such as `coevo explain RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if interruption.received:  # a library made another error of it
+            return _stopped("stopped")
         status = _status(error)
-        return _fail(str(error), status) if status else _unexpected(error)
+        return _fail(told(error) or str(error), status) if status else _unexpected(error)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -124,9 +132,14 @@ def _status(error: Exception) -> int | None:
         "RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost",
         "RuntimeUnfit", "EndpointError",
     }  # fmt: skip
-    if names & failures or type(error) is OSError or isinstance(error, PackagesError):
+    if names & failures or isinstance(error, PackagesError) or told(error):
         return 1
     return None
+
+
+def _stopped(message: str) -> int:
+    interruption.said.append(message)
+    return _fail(message, interruption.STATUS)
 
 
 def _fail(message: str, status: int) -> int:
@@ -328,4 +341,4 @@ def _run_epilog() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interruption.end(main())

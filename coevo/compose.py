@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coevo.config import Config, ConfigError, nearest
+from coevo.files import read_text, write_whole
 from coevo.packages import conf_dir
 from coevo.validate import validate
 
@@ -137,11 +139,25 @@ def to_plain(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def save(config: Config, path: Path) -> None:
-    """Writes `config.yaml`."""
+def save(config: Config, path: Path, run_id: str = "") -> None:
+    """Writes `config.yaml`, with a checksum that `as_written` reads."""
     import yaml
 
-    path.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    text = yaml.safe_dump(to_plain(config), sort_keys=False)
+    write_whole(path, [text + SEAL + _checksum(text, run_id)])
+
+
+SEAL = "# as it was written: "  # the last line: a checksum of the run's id and the lines above
+
+
+def _checksum(text: str, run_id: str) -> str:
+    return hashlib.sha256(f"{run_id}\n{text}".encode()).hexdigest()
+
+
+def as_written(path: Path, run_id: str) -> bool:
+    """Whether `config.yaml` is what `save` wrote for this run; without a checksum, nobody knows."""
+    text, mark, found = read_text(path).rpartition(SEAL)
+    return not mark or found.strip() == _checksum(text, run_id)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -149,8 +165,8 @@ def load(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        plain = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        plain = yaml.safe_load(read_text(path))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read ({error})") from error
     if not isinstance(plain, dict):
         raise ConfigError(f"{path} is not a run's configuration")

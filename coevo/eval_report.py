@@ -15,7 +15,7 @@ from rich.text import Text
 
 from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
-from coevo.run_folder import write_whole
+from coevo.files import write_whole
 from environments.benchmarks import Benchmark, checksum
 
 CUT_OFF = 0.05  # share of completions that ended at the limit of tokens, from which we warn

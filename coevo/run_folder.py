@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,10 @@ from typing import Any
 import environments
 from coevo import checkpoint, compose
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
+from coevo.damage import check
+from coevo.files import read_json
 from coevo.store import Store
+from coevo.summary_shape import fault
 from environments import Environment
 
 
@@ -52,11 +52,36 @@ def find_run(name: str) -> Path:
     """
     for path in (Path(name).expanduser(), Path("runs") / name):
         if is_run(path):
+            refuse_strange(path)
             return path
     if Path(name).is_dir():
         raise ConfigError(f"the folder {name} is not that of a run: it has no run.db")
     hint = nearest(name, run_names())
     raise ConfigError(f"there is no run {name!r}, neither here nor in the folder runs{hint}")
+
+
+# What a run's folder holds, where it is there.
+FILES = (
+    "config.yaml",
+    "run.db",
+    "run.db-wal",
+    "run.db-shm",
+    "metrics.jsonl",
+    "summary.json",
+    ".lock",
+)
+FOLDERS = ("checkpoints", "logs", "wandb")
+
+
+def refuse_strange(path: Path) -> None:
+    """Raises `ConfigError` if something else bears the name of a run's file or folder.
+
+    A pipe in place of a file would wait for ever for its other end.
+    """
+    for names, fits, kind in ((FILES, Path.is_file, "file"), (FOLDERS, Path.is_dir, "folder")):
+        for own in (path / name for name in names):
+            if os.path.lexists(own) and not fits(own):
+                raise ConfigError(f"{own} is not a {kind}, as it is in a run: take it away")
 
 
 def run_names() -> list[str]:
@@ -69,6 +94,7 @@ def open_run(name: str) -> RunFolder:
     path = find_run(name)
     config = compose.from_plain(compose.load(path / "config.yaml"))
     store = Store(path / "run.db", read_only=True)
+    check(store)
     return RunFolder(path, config, store, make_environment(config.environment))
 
 
@@ -86,25 +112,11 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        summary = json.loads(file.read_text())
+        summary = read_json(file)
+        if why := fault(summary):
+            raise ValueError(why)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read ({error})") from error
-    if summary.get("schema") != 1:
-        raise ConfigError(f"{file} has schema {summary.get('schema')}; this coevo reads schema 1")
+        raise ConfigError(
+            f"{file} cannot be read ({error}); `coevo resume {path}` writes it anew"
+        ) from error
     return summary
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Writes lines by way of a file of its own: a reader finds all or nothing, and two writers at once
-    do not mix."""
-    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
