@@ -59,7 +59,9 @@ def checked(overrides: Sequence[str]) -> list[str]:
     """
     result = []
     for override in overrides:
-        key, equals, _ = override.partition("=")
+        key, equals, value = override.partition("=")
+        if re.fullmatch(r"~[\w./-]*", value):  # Hydra's grammar has no ~ outside quotes
+            override = f"{key}='{value}'"
         name = key.lstrip("+~").split("@")[0]
         known = [*all_keys(), *groups()]
         exists = name in known

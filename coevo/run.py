@@ -15,7 +15,7 @@ import environments
 from agents.records import Completion, Group
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
 from agents.roles.solver import solver_prompt
-from coevo import checkpoint, compose
+from coevo import checkpoint, compose, places
 from coevo.claim import RunError, Watch, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
@@ -51,6 +51,7 @@ def start(config: Config) -> dict[str, Any]:
 
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
+    config.runs_dir = places.expanded(config.runs_dir)
     check_means(config)
     environment = make_environment(config.environment)
     given = _given(config, environment)  # before anything is written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ class RunFolder:
     def newest_checkpoint(self) -> tuple[Path, dict[str, Any]]:
         """Folder and state of the newest whole checkpoint; raises `CheckpointError`."""
         root = self.path / "checkpoints"
-        folder, state, _ = checkpoint.newest(root, self.store.last_round())
+        folder, state, damaged = checkpoint.newest(root, self.store.last_round())
+        for message in damaged:
+            print(f"passed over: {message}", file=sys.stderr)
         return folder, state
 
 
