@@ -5,6 +5,11 @@ Nothing heavy is imported before a command runs: `coevo --help` answers at once.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before what takes time: Ctrl-C can come while modules are imported
+    from coevo import interruption
+
+    interruption.install()
+
 import argparse
 import io
 import os
@@ -16,8 +21,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from coevo import __version__
+from coevo import __version__, interruption
 from coevo.config import nearest
+from coevo.failures import told
 
 RUN_EXAMPLES = """
 an override is key=value, in any position:
@@ -92,13 +98,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leave:  # --help of a command
         return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "stopped", 130)
+        return _stopped(str(stop) or "stopped")
     except BrokenPipeError:  # such as `coevo explain RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if interruption.received:  # a library made another error of it
+            return _stopped("stopped")
         status = _status(error)
-        return _fail(f"{error}{_again(error, words)}", status) if status else _unexpected(error)
+        message = f"{told(error) or error}{_again(error, words)}"
+        return _fail(message, status) if status else _unexpected(error)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -132,7 +141,7 @@ def _status(error: Exception) -> int | None:
         "RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost",
         "RuntimeUnfit", "EndpointError",
     }  # fmt: skip
-    if names & failures or type(error) is OSError or isinstance(error, PackagesError):
+    if names & failures or isinstance(error, PackagesError) or told(error):
         return 1
     return None
 
@@ -142,6 +151,11 @@ def _again(error: Exception, words: Sequence[str]) -> str:
     if type(error).__name__ != "Unconfirmed":
         return ""
     return f": {shlex.join(['coevo', *words, '--trust'])}"
+
+
+def _stopped(message: str) -> int:
+    interruption.said.append(message)
+    return _fail(message, interruption.STATUS)
 
 
 def _fail(message: str, status: int) -> int:
@@ -365,4 +379,4 @@ def _run_epilog() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interruption.end(main())

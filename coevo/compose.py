@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coevo.config import Config, ConfigError, nearest
+from coevo.files import read_text, write_whole
 from coevo.packages import conf_dir
 from coevo.saved import load as load
 from coevo.saved import refuse_foreign_values
@@ -62,7 +64,9 @@ def checked(overrides: Sequence[str]) -> list[str]:
     """
     result = []
     for override in overrides:
-        key, equals, _ = override.partition("=")
+        key, equals, value = override.partition("=")
+        if re.fullmatch(r"~[\w./-]*", value):  # Hydra's grammar has no ~ outside quotes
+            override = f"{key}='{value}'"
         name = key.lstrip("+~").split("@")[0]
         known = [*all_keys(), *groups()]
         exists = name in known
@@ -169,13 +173,25 @@ def to_plain(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def save(config: Config, path: Path) -> None:
-    """Writes `config.yaml`, whole or not at all; `load` reads it."""
+def save(config: Config, path: Path, run_id: str = "") -> None:
+    """Writes `config.yaml`, whole, with a checksum that `as_written` reads; `load` reads it."""
     import yaml
 
-    from coevo.run_folder import write_whole
+    text = yaml.safe_dump(to_plain(config), sort_keys=False)
+    write_whole(path, [text + SEAL + _checksum(text, run_id)])
 
-    write_whole(path, [yaml.safe_dump(to_plain(config), sort_keys=False).rstrip("\n")])
+
+SEAL = "# as it was written: "  # the last line: a checksum of the run's id and the lines above
+
+
+def _checksum(text: str, run_id: str) -> str:
+    return hashlib.sha256(f"{run_id}\n{text}".encode()).hexdigest()
+
+
+def as_written(path: Path, run_id: str) -> bool:
+    """Whether `config.yaml` is what `save` wrote for this run; without a checksum, nobody knows."""
+    text, mark, found = read_text(path).rpartition(SEAL)
+    return not mark or found.strip() == _checksum(text, run_id)
 
 
 def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:

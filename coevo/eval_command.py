@@ -14,7 +14,7 @@ from rich.console import Console
 
 from agents.model_files import ModelUnavailable, model_folder
 from agents.remote import make_runtime
-from coevo import compose
+from coevo import checkpoint, compose
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import measure
@@ -303,7 +303,7 @@ def measure_all(
     config = _measuring(config, run is not None)
     check_means(config)
     k, sampling = config.evaluation.k, to_sampling(config.evaluation.sampling)
-    checkpoint = run.newest_checkpoint() if run else None  # before anything slow
+    newest = run.newest_checkpoint() if run else None  # before anything slow
     runtime = make_runtime(config.runtime.kind, config.runtime.address, config.runtime.restarts)
     try:
         team = Team(config, runtime)
@@ -316,12 +316,13 @@ def measure_all(
             )
             return Timed(rows, time.perf_counter() - start)
 
-        if checkpoint is None:
+        if newest is None:
             return {"model": measured("model")}, None
-        folder, state = checkpoint
+        folder, state = newest
         base = measured("base")
         if not team.trained():  # nothing of it was ever changed
             return {"base": base, "final": base}, state["round"]
+        checkpoint.require(folder, state["versions"], [m.name for m in team.trained()])
         team.load(folder, state["versions"])
         return {"base": base, "final": measured("final")}, state["round"]
     finally:

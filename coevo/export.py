@@ -63,7 +63,7 @@ def preferences(run: RunFolder) -> Iterator[Row]:
     """Every pair of every round, as it was trained on."""
     solver, frame = run.config.agents.solver, _frame(run.config.agents.solver)
     pool = {problem.id: problem for problem in run.store.problems()}
-    rows = run.store.db.execute(
+    rows = run.store.each(
         "SELECT p.*, c.text AS chosen, r.text AS rejected, r.policy_version FROM pairs p "
         "LEFT JOIN attempts c ON c.id = p.chosen_id LEFT JOIN attempts r ON r.id = p.rejected_id "
         "ORDER BY p.rowid"
@@ -93,7 +93,7 @@ def correct_attempts(run: RunFolder) -> Iterator[Row]:
     """Every correct text of the Solver once, with the number of `attempts` that gave it."""
     solver, frame = run.config.agents.solver, _frame(run.config.agents.solver)
     pool = {problem.id: problem for problem in run.store.problems()}
-    rows = run.store.db.execute(
+    rows = run.store.each(
         "SELECT problem_id, text, min(round) AS round, count(*) AS attempts FROM attempts "
         "WHERE status = 'correct' GROUP BY problem_id, text ORDER BY min(rowid)"
     )
@@ -114,7 +114,7 @@ def lessons(run: RunFolder) -> Iterator[Row]:
     """What the Generator learns from: the Teacher's problems that were tried, with utilities."""
     generator, frame = run.config.agents.generator, _frame(run.config.agents.generator)
     pool = {problem.id: problem for problem in run.store.problems()}
-    rows = run.store.db.execute(
+    rows = run.store.each(
         "SELECT * FROM proposals WHERE author = 'teacher' AND success IS NOT NULL ORDER BY rowid"
     )
     for row in rows:

@@ -10,6 +10,7 @@ from typing import Any
 from agents.records import Attempt, Failure, PreferencePair, Proposal, Ruling
 from coevo.clock import Cost
 from coevo.curriculum import Curriculum, Standing
+from coevo.damage import seal
 from coevo.evaluate import Score
 from coevo.store import Store
 from environments import Problem
@@ -196,3 +197,4 @@ class RoundRecord:
                 rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]
                 store.add_evaluation(t, "heldout", rows)
             store.add_round(t, metrics, seconds)
+            seal(store, t)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,25 @@ from typing import Any
 import environments
 from coevo import checkpoint, compose
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
-from coevo.folder_files import FileRefused, check_folder, read_bytes
+from coevo.damage import check
+from coevo.files import read_json
+from coevo.folder_files import FileRefused, check_folder
 from coevo.store import Store
+from coevo.summary_shape import fault
 from coevo.trust import confirm
 from environments import Environment
 
-LARGEST_SUMMARY = 2**24  # bytes
+# What a run's folder holds, where it is there.
+FILES = (
+    "config.yaml",
+    "run.db",
+    "run.db-wal",
+    "run.db-shm",
+    "metrics.jsonl",
+    "summary.json",
+    ".lock",
+)
+FOLDERS = ("checkpoints", "logs", "wandb")
 
 
 class FolderRefused(ConfigError):
@@ -62,7 +74,9 @@ class RunFolder:
     def newest_checkpoint(self) -> tuple[Path, dict[str, Any]]:
         """Folder and state of the newest whole checkpoint; raises `CheckpointError`."""
         root = self.path / "checkpoints"
-        folder, state, _ = checkpoint.newest(root, self.store.last_round())
+        folder, state, damaged = checkpoint.newest(root, self.store.last_round())
+        for message in damaged:
+            print(f"passed over: {message}", file=sys.stderr)
         return folder, state
 
 
@@ -92,18 +106,25 @@ def run_names() -> list[str]:
 
 
 def check_files(path: Path) -> None:
-    """Raises `FolderRefused` if a run's folder holds links or other things than files."""
+    """Raises `FolderRefused` if a run's folder holds links or other things than files, or if
+    something else bears the name of a run's file or folder."""
     try:
         check_folder(path)
     except FileRefused as error:
         raise FolderRefused(str(error)) from error
+    for names, fits, kind in ((FILES, Path.is_file, "file"), (FOLDERS, Path.is_dir, "folder")):
+        for own in (path / name for name in names):
+            if os.path.lexists(own) and not fits(own):
+                raise FolderRefused(f"{own} is not a {kind}, as it is in a run: take it away")
 
 
 def open_run(name: str, trust: bool = False) -> RunFolder:
     """Raises `ConfigError` or `StoreError` if the run is not there or cannot be read."""
     path = find_run(name)
     config = compose.from_plain(compose.load(path / "config.yaml"))
-    return RunFolder(path, config, Store(path / "run.db", read_only=True), trust=trust)
+    store = Store(path / "run.db", read_only=True)
+    check(store)
+    return RunFolder(path, config, store, trust=trust)
 
 
 def make_environment(config: EnvironmentConfig) -> Environment:
@@ -120,25 +141,11 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        summary = json.loads(read_bytes(file, LARGEST_SUMMARY))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} cannot be read ({error})") from error
-    if summary.get("schema") != 1:
-        raise ConfigError(f"{file} has schema {summary.get('schema')}; this coevo reads schema 1")
+        summary = read_json(file)
+        if why := fault(summary):
+            raise ValueError(why)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{file} cannot be read ({error}); `coevo resume {path}` writes it anew"
+        ) from error
     return summary
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Writes lines by way of a file of its own: a reader finds all or nothing, and two writers at once
-    do not mix."""
-    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
