@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 from coevo.config import Config, ConfigError, nearest
 from coevo.packages import conf_dir
 from coevo.validate import validate
+from coevo.wandb_variables import resolved
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -34,6 +36,7 @@ def compose(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
+    config.tracker.wandb = resolved(config.tracker.wandb, os.environ)
     validate(config)
     return config
 
@@ -219,5 +222,6 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
+    config.tracker.wandb = resolved(config.tracker.wandb, {})  # a run keeps what it had
     validate(config)
     return config
