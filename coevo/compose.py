@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -16,6 +17,7 @@ from coevo.packages import conf_dir
 from coevo.saved import load as load
 from coevo.saved import refuse_foreign_values
 from coevo.validate import validate
+from coevo.wandb_variables import resolved
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -38,6 +40,7 @@ def compose(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
+    config.tracker.wandb = resolved(config.tracker.wandb, os.environ)
     validate(config)
     refuse_foreign_values(to_plain(config))
     return config
@@ -212,6 +215,7 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(explain(error, overrides)) from error
     assert isinstance(config, Config)
+    config.tracker.wandb = resolved(config.tracker.wandb, {})  # a run keeps what it had
     validate(config)
     refuse_foreign_values(to_plain(config))
     return config

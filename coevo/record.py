@@ -11,7 +11,7 @@ from agents.records import Attempt, Failure, PreferencePair, Proposal, Ruling
 from coevo.clock import Cost
 from coevo.curriculum import Curriculum, Standing
 from coevo.damage import seal
-from coevo.evaluate import Score
+from coevo.evaluate import Score, flat
 from coevo.store import Store
 from environments import Problem
 
@@ -55,8 +55,7 @@ class RoundRecord:
         for role, update in self.updates.items():
             values |= {f"{role}/{name}": value for name, value in update.items()}
         if self.scores:
-            k = self.scores[0].k
-            values[f"heldout/mean@{k}"] = statistics.fmean(s.correct / k for s in self.scores)
+            values |= flat(self.scores)
         return values
 
     def _solver(self) -> dict[str, float]:

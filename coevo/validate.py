@@ -26,7 +26,7 @@ def validate(config: Config) -> None:
     """Raises `ConfigError` on the first value that is out of range or fits no choice."""
     for path, value, entry in fields_of(config):
         if choices := entry.metadata.get("choices"):
-            if value not in choices:
+            if value not in choices and not (value is None and entry.default is None):
                 hint = nearest(str(value), choices)
                 raise ConfigError(f"{path}={value!r} is not one of {', '.join(choices)}{hint}")
         elif bounds := entry.metadata.get("range"):

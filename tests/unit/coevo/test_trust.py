@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,12 @@ USING_THE_ENVIRONMENT = [
     ["eval", "tiny", "--like", "{run}"],
     ["resume", "{run}"],
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_variables_of_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -148,6 +155,7 @@ WAYS_OUT: list[tuple[dict[str, Any], str]] = [
     ),
     ({"tracker.wandb.mode": "online"}, "tracker.wandb.mode"),
     ({"tracker.wandb.mode": "offline", "tracker.wandb.entity": "strange"}, "tracker.wandb.entity"),
+    ({"tracker.wandb.mode": "offline", "tracker.wandb.dir": "/home/me"}, "tracker.wandb.dir"),
     (
         {"environment": {"name": "math_text", "options": {"path": "/etc/passwd"}}},
         "environment.options.path",
@@ -182,6 +190,19 @@ def test_a_way_out_of_the_folder_is_confirmed(
     del found[key]
     with pytest.raises(Unconfirmed, match=key):
         confirm(config, run, [f"{key}={value}" for key, value in found.items()], trust=False)
+
+
+def test_the_user_s_own_variables_confirm_what_they_say_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"tracker.wandb.mode": "online", "tracker.wandb.entity": "me"}
+    config = compose.from_plain(plain(changes))
+    monkeypatch.setenv("WANDB_ENTITY", "me")
+    assert [reach.key for reach in reaches(config, tmp_path)] == ["tracker.wandb.mode"]
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert reaches(config, tmp_path) == []
+    monkeypatch.setenv("WANDB_ENTITY", "somebody")
+    assert [reach.key for reach in reaches(config, tmp_path)] == ["tracker.wandb.entity"]
 
 
 def test_a_block_given_around_a_value_does_not_confirm_it(tmp_path: Path) -> None:
@@ -283,7 +304,7 @@ def test_a_new_address_on_resume_is_said(
 # leads out of the folder, into coevo/trust.py.
 LEADING_OUT = {
     "environment.name", "environment.options", "curriculum.seed_file", "decontamination.against",
-    "runtime.address", "tracker.wandb.entity",
+    "runtime.address", "tracker.wandb.entity", "tracker.wandb.dir",
     *(f"agents.{role}.model" for role in ("solver", "teacher", "generator")),
     *(f"agents.{role}.learner.teacher" for role in ("solver", "teacher", "generator")),
     *(
@@ -293,6 +314,7 @@ LEADING_OUT = {
 }  # fmt: skip
 HARMLESS = (
     "name", "experiment", "runs_dir", "utility.name", "tracker.wandb.project", "tracker.wandb.tags",
+    "tracker.wandb.name", "tracker.wandb.group", "tracker.wandb.notes",
     "template", "sampling.stop", "judging.stop", "learner.lora.targets", "agents.teacher.prompts",
 )  # fmt: skip
 
