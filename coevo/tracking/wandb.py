@@ -102,7 +102,7 @@ class WandbTracker:
         safe_name = re.sub(r"[^\w.-]+", "-", name)
         artifact = wandb.Artifact(safe_name, type=kind, metadata={"round": self._round})
         run = self._wait()
-        kept = Path(run.settings.sync_dir) / "artifacts" / safe_name
+        kept = Path(run.settings.sync_dir).absolute() / "artifacts" / safe_name
         if path.is_dir():
             shutil.copytree(path, kept, copy_function=_link)
         else:

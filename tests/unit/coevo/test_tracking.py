@@ -361,9 +361,10 @@ def offline_run(folder: Path, rounds: range) -> None:
 
 
 def test_wandb_offline_without_key_or_network(
-    no_account: Path, capfd: pytest.CaptureFixture[str]
+    no_account: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = no_account
+    monkeypatch.chdir(no_account.parent)
+    folder = Path(no_account.name)
     (folder / "checkpoint").mkdir()
     (folder / "checkpoint" / "weights").write_bytes(b"weights of the model")
     offline_run(folder, range(1, 3))
@@ -392,6 +393,7 @@ def test_wandb_offline_without_key_or_network(
     # beside the run, not in the home directory, and not twice on the disk
     (kept,) = folder.glob("wandb/offline-run-*/artifacts/trial-check-point/weights")
     assert kept.samefile(folder / "checkpoint" / "weights")
+    assert str(kept.absolute()).encode() in content  # found from wherever `wandb sync` is called
     staged = [path.read_bytes() for path in folder.glob("wandb/data/artifacts/staging/*")]
     assert b"weights of the model" not in staged
     assert not (folder.parent / "home" / ".local").exists()
