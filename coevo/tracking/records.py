@@ -33,7 +33,7 @@ class RoundReport:
     """One whole round.
 
     `metrics` is flat, `"<role or part>/<name>"`: `solver/success`, `generator/valid_rate`,
-    `curriculum/problems`, `zones/mastered` (a count), `heldout/mean@8`, `seconds/rollout`, …
+    `curriculum/problems`, `zones/mastered` (a count), `heldout/pass@8`, `seconds/rollout`, …
     `problems` are those admitted or moved to another zone, each with problem, statement, parent,
     author, family, level, zone, success and utility. `success_map` holds, for each (family, level)
     tried, the success rate and the number of attempts. `seconds_left` is None while unknown.

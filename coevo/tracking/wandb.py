@@ -102,7 +102,7 @@ class WandbTracker:
         safe_name = re.sub(r"[^\w.-]+", "-", name)
         artifact = wandb.Artifact(safe_name, type=kind, metadata={"round": self._round})
         run = self._wait()
-        kept = Path(run.settings.sync_dir) / "artifacts" / safe_name
+        kept = Path(run.settings.sync_dir).absolute() / "artifacts" / safe_name
         if path.is_dir():
             shutil.copytree(path, kept, copy_function=_link)
         else:
@@ -146,7 +146,7 @@ class WandbTracker:
         try:
             try:
                 run = self._open(str(self._config.mode))
-            except wandb.Error as error:
+            except Exception as error:
                 if self._config.mode != "online":
                     raise
                 self._refusal = printable(" ".join(str(error).split()), longest=200)
@@ -166,7 +166,9 @@ class WandbTracker:
         config, folder = self._config, self._folder()
         settings = _settings(mode)
         before = set(folder.glob("wandb/run-*"))
-        wandb.setup(settings=settings)  # silent from the start: never prompts for a key
+        session = wandb.setup(settings=settings)  # silent from the start: never prompts for a key
+        # What W&B has read of its variables is set back: they were heeded when the run was made.
+        session.settings.entity, session.settings.run_notes = config.entity, config.notes
         try:
             return wandb.init(
                 project=config.project,
@@ -182,7 +184,7 @@ class WandbTracker:
                 config=hide_secrets(self._info.config, os.environ),
                 settings=settings,
             )
-        except wandb.Error:
+        except Exception:
             for path in set(folder.glob(f"wandb/run-*-{self._info.wandb_id}")) - before:
                 shutil.rmtree(path, ignore_errors=True)
             raise

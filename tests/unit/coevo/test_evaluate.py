@@ -17,6 +17,7 @@ from coevo.evaluate import (
     changes,
     difference,
     estimates,
+    flat,
     interval,
     intervals,
     maj_at_k,
@@ -104,6 +105,21 @@ def test_metrics_by_hand() -> None:
     assert got["maj@4"]["value"] == pytest.approx(1 / 3)
     assert got["by_level"] == {"2": pytest.approx(5 / 8), "5": 0.0}
     assert got["by_family"] == {"sums": 1.0, "mixed": pytest.approx(1 / 8)}
+
+
+def test_one_number_a_name() -> None:
+    """Problems with 2 and 1 of 2 right: mean 0.75, deviation 0.35355, half 1.96 · 0.35355 / √2 = 0.49,
+    cut at 1; both have a right one among 2; the second's vote is a tie, which pays half."""
+    easy = score(["7", "7"], name="a", level=2)
+    hard = score(["7", "8"], name="b", level=3)
+    found = flat([easy, hard])
+    assert next(iter(found)) == "heldout/mean@2"
+    assert found["heldout/mean@2"] == 0.75
+    assert found["heldout/low/mean@2"] == pytest.approx(0.26, abs=1e-4)
+    assert found["heldout/high/mean@2"] == 1.0
+    assert (found["heldout/pass@2"], found["heldout/maj@2"]) == (1.0, 0.75)
+    assert (found["heldout/level/2"], found["heldout/level/3"]) == (1.0, 0.5)
+    assert len(found) == 11
 
 
 def test_intervals_cluster_by_problem() -> None:

@@ -414,9 +414,10 @@ def offline_run(folder: Path, rounds: range) -> None:
 
 
 def test_wandb_offline_without_key_or_network(
-    no_account: Path, capfd: pytest.CaptureFixture[str]
+    no_account: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = no_account
+    monkeypatch.chdir(no_account.parent)
+    folder = Path(no_account.name)
     (folder / "checkpoint").mkdir()
     (folder / "checkpoint" / "weights").write_bytes(b"weights of the model")
     offline_run(folder, range(1, 3))
@@ -445,6 +446,7 @@ def test_wandb_offline_without_key_or_network(
     # beside the run, not in the home directory, and not twice on the disk
     (kept,) = folder.glob("wandb/offline-run-*/artifacts/trial-check-point/weights")
     assert kept.samefile(folder / "checkpoint" / "weights")
+    assert str(kept.absolute()).encode() in content  # found from wherever `wandb sync` is called
     staged = [path.read_bytes() for path in folder.glob("wandb/data/artifacts/staging/*")]
     assert b"weights of the model" not in staged
     assert not (folder.parent / "home" / ".local").exists()
@@ -456,7 +458,7 @@ def test_wandb_offline_without_key_or_network(
     assert (out, err) == ("", "")
 
 
-@pytest.mark.parametrize("key", ["", "0123456789abcdef" * 2 + "01234567"])
+@pytest.mark.parametrize("key", ["", "no key", "0123456789abcdef" * 2 + "01234567"])
 def test_wandb_online_without_key_or_server_goes_on_offline(
     no_account: Path,
     capsys: pytest.CaptureFixture[str],
@@ -506,6 +508,25 @@ def test_wandb_goes_where_it_is_told(no_account: Path) -> None:
     for word in ("a-project", "a-name", "a-group", "one", "two", "a-note"):
         assert word.encode() in content
     assert not list(no_account.glob("wandb/offline-run-*"))
+
+
+def test_variables_that_come_later_change_nothing(
+    no_account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("ENTITY", "PROJECT", "NAME", "RUN_GROUP", "TAGS", "NOTES", "DIR", "RUN_ID")
+    for name in names:
+        monkeypatch.setenv(f"WANDB_{name}", f"later-{name}")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    wandb.teardown()
+    tracker = make_tracker(
+        TrackerConfig(console=False, wandb=WandbConfig(mode="offline")), no_account
+    )
+    tracker.start(info(no_account))
+    tracker.log_round(report(1))
+    tracker.close()
+    wandb.teardown()
+    (log,) = no_account.glob("wandb/offline-run-*-abcd1234/*.wandb")
+    assert b"later-" not in log.read_bytes()
 
 
 def test_an_override_wins_then_the_variable_then_the_default() -> None:
