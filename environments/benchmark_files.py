@@ -42,7 +42,12 @@ def read_set(
 
 
 def check_count(
-    name: str, sizes: Sequence[int], path: str, total: int, read: Sequence[Row], rows: str | int | None
+    name: str,
+    sizes: Sequence[int],
+    path: str,
+    total: int,
+    read: Sequence[Row],
+    rows: str | int | None,
 ) -> None:
     """Raises `ValueError` for a wrong number of rows, with a repeated one, which may explain it."""
     if rows is None and total not in sizes:
@@ -60,9 +65,7 @@ def check_count(
             raise ValueError(f"{path}: expected {rows} rows, found {total}")
 
 
-def without_repeated(
-    read: Sequence[Row], keep: bool
-) -> tuple[list[Row], list[str], list[LeftOut]]:
+def without_repeated(read: Sequence[Row], keep: bool) -> tuple[list[Row], list[str], list[LeftOut]]:
     """The rows to use, the places of repeated statements among them, and those that are not used.
 
     `keep`: a set that was published with repetitions is measured as it is.

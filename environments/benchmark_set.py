@@ -22,20 +22,11 @@ from environments.base import (
 from environments.benchmark_files import check_count, read_set, without_repeated
 from environments.benchmark_rows import Reader, Row
 from environments.data_files import checked, summary
-from environments.math_questions import count_numbers
 from environments.math_text import INSTRUCTION
+from environments.references import is_words, misread
 from environments.verification.extract import final_answer
 from environments.verification.verify import read, verify
 
-# Answers in words, which would be read as products of letters: `\text{odd}`, `not a square`.
-_PHRASE = re.compile(
-    r"\\text\{[A-Za-z][A-Za-z0-9 ,-]{1,40}\}|(?=.*[A-Za-z]{2}.*[ -].*[A-Za-z]{2})[A-Za-z][A-Za-z -]{3,40}"
-)
-_WORD = re.compile(r"[A-Za-z]{2,40}")
-_COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+")
-_WRAPPED = re.compile(r"\\text\{([^{}]*)\}")
-# One number that a reader could take for a list: `11,\! 222`.
-_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,\s*\\[!,]\s*[0-9]{3})+")
 _PADDED = re.compile(r"0[0-9]{1,2}")
 
 
@@ -163,7 +154,7 @@ class BenchmarkSet(Environment):
         key = problem_id(self.name, row.statement)
         if key in self._rows:
             key = problem_id(self.name, f"{row.statement}\n({row.where})")
-        if row.kind is None and _in_words(row):
+        if row.kind is None and is_words(row.answer, row.statement):
             row = replace(row, kind="string")
         self._rows[key] = row
         if reason := self._unpayable(row):
@@ -185,17 +176,11 @@ class BenchmarkSet(Environment):
         """
         if row.for_people:
             return "the set leaves its answers to people to judge"
-        bare = _WRAPPED.sub(r"\1", row.answer)
-        if re.fullmatch("[A-Za-z -]+", bare) and count_numbers(bare):
-            return "a number in words"
         verdict = self._judge(row, f"\\boxed{{{row.answer}}}", statement="")
         if not verdict.correct:
             return verdict.detail or verdict.status
         kind: Any = row.kind
-        reading = read(row.answer, kind=kind)
-        if reading is not None and reading.parts and _THOUSANDS.fullmatch(row.answer.strip("$ ")):
-            return "one number that is read as a list"
-        return ""
+        return misread(row.answer, read(row.answer, kind=kind))
 
     def _judge(self, row: Row, text: str, statement: str) -> Verdict:
         tolerance = row.tolerance or self.tolerance
@@ -252,17 +237,3 @@ class BenchmarkSet(Environment):
 
     def _refusal(self) -> str:
         return f"{self.name} is an evaluation set: it is measured (coevo eval), never trained on"
-
-
-def _in_words(row: Row) -> bool:
-    """Whether an answer is words, to be compared as words, and no product of letters.
-
-    A bare word is a product only if its letters are variables of the question.
-    """
-    if _PHRASE.fullmatch(row.answer):
-        return True
-    if not _WORD.fullmatch(row.answer):
-        return False
-    formulas = _COMMAND.sub(" ", " ".join(re.findall(r"\$([^$]*)\$", row.statement)))
-    variables = {*formulas, *re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", row.statement)}
-    return read(row.answer) is None or not variables.issuperset(row.answer)

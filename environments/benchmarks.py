@@ -119,7 +119,12 @@ def load(name: str, path: str | None = None) -> list[Problem]:
     return list(open_benchmark(name, path, rows="any" if name in PUBLISHED else None).problems)
 
 
-def statements(name: str, path: str | None = None) -> tuple[list[str], list[LeftOut]]:
+def statements(name: str, path: str | None = None) -> list[str]:
+    """The statements of a benchmark: see `all_statements`."""
+    return all_statements(name, path)[0]
+
+
+def all_statements(name: str, path: str | None = None) -> tuple[list[str], list[LeftOut]]:
     """The statements of a benchmark or, with `path`, of any such file, and the rows without one.
 
     What a row says besides is not looked at: a problem whose answer cannot be used is a problem

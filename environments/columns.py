@@ -17,7 +17,7 @@ from environments.data_files import Fields, shown
 from environments.verification.answers import canonical, equal
 from environments.verification.extract import boxed, final_answer
 
-STATEMENT = ("statement", "problem", "question")
+STATEMENT = ("problem", "question", "statement")
 ANSWER = ("answer", "final_answer")
 LONGEST_STATEMENT = 8000  # characters
 LONGEST_SOLUTION = 100_000  # characters

@@ -50,6 +50,12 @@ class LeftOut:
     where: str
     reason: str
 
+    @classmethod
+    def of(cls, where: str, error: ValueError) -> LeftOut:
+        """From an error about the row, whose message may begin with its place."""
+        reason = str(error).removeprefix(where).removeprefix(":").strip()
+        return cls(where=where, reason=reason)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
@@ -67,8 +73,7 @@ class Records:
             try:
                 found.append(reader(fields, where))
             except ValueError as error:
-                reason = str(error).removeprefix(where).removeprefix(":").strip()
-                left_out.append(LeftOut(where=where, reason=reason))
+                left_out.append(LeftOut.of(where, error))
         return found, left_out
 
 
@@ -92,10 +97,10 @@ def read_records(name: str | Path, suffixes: Sequence[str] | None = SUFFIXES) ->
     fields are brought to lower case. Raises `ValueError` for what is no file, or no such file.
     """
     path = user_path(name)
+    data = _bytes(path)
     if suffixes is not None and path.suffix.lower() not in suffixes:
         expected = " or ".join([", ".join(suffixes[:-1]), suffixes[-1]])
         raise ValueError(f"{path}: expected a file named {expected}")
-    data = _bytes(path)
     good: list[tuple[str, Fields]] = []
     left_out: list[LeftOut] = []
     for place, row in _rows(path, data):
@@ -103,7 +108,7 @@ def read_records(name: str | Path, suffixes: Sequence[str] | None = SUFFIXES) ->
         try:
             good.append((where, _fields(row)))
         except ValueError as error:
-            left_out.append(LeftOut(where=where, reason=str(error)))
+            left_out.append(LeftOut.of(where, error))
     if not good and not left_out:
         raise ValueError(f"{path} is empty: it has no rows")
     count = len(good) + len(left_out)
@@ -201,9 +206,9 @@ def _fields(row: Any) -> Fields:
         raise ValueError(f"expected an object with fields, found {shown(value)}")
     if isinstance(value, _Object) and value.twice is not None:
         raise ValueError(f'"{value.twice}" is there twice')
-    for name, one in value.items():
+    for one in value.values():
         if isinstance(one, Decimal) and not one.is_finite():
-            raise ValueError(f'"{name}" is {one}, which is no number; write null for no value')
+            raise ValueError(f"is not JSON ({one} is no number)")
     return value
 
 
