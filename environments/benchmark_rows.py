@@ -18,6 +18,7 @@ from environments.columns import (
     pick,
     statement,
     text,
+    tidy,
 )
 from environments.data_files import Fields, shown
 from environments.verification.parts import split
@@ -147,8 +148,8 @@ def _kind(joined: str, answer_type: str, several: bool) -> str | None:
 
 
 def _subject(fields: Fields) -> str | None:
-    found = (str(fields.get(name) or "").strip() for name in SUBJECT)
-    return next((name for name in found if name), None)
+    found = (tidy(str(fields.get(name) or "")) for name in SUBJECT)
+    return next(("".join(filter(str.isprintable, name)) for name in found if name), None)
 
 
 def _without_math_signs(found: str) -> str:

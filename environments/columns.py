@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from environments.data_files import Fields, shown
+from environments.data_files import Fields, quoted, shown
 from environments.verification.answers import canonical, equal
 from environments.verification.extract import boxed, final_answer
 
@@ -67,7 +67,7 @@ def pick(fields: Fields, names: Sequence[str], where: str) -> tuple[str, Any]:
     there = [name for name in names if fields.get(name) is not None]
     if not there:
         expected = " or ".join(f'"{name}"' for name in names)
-        found = ", ".join(f'"{name[:40]}"' for name in list(fields)[:12]) or "none"
+        found = ", ".join(quoted(name) for name in list(fields)[:12]) or "none"
         raise ValueError(f"{where}: expected the field {expected}, found {found}")
     for name in there[1:]:
         if _plain(fields[name]) != _plain(fields[there[0]]):
@@ -163,5 +163,5 @@ def refuse_unknown(
         if strict or (near and near[0] not in names and "_" not in name):
             hint = f'did you mean "{near[0]}"? ' if near else ""
             raise ValueError(
-                f'{where}: unknown field "{name[:40]}"; {hint}known are {", ".join(known)}'
+                f"{where}: unknown field {quoted(name)}; {hint}known are {', '.join(known)}"
             )

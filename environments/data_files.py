@@ -110,7 +110,9 @@ def read_records(name: str | Path, suffixes: Sequence[str] | None = SUFFIXES) ->
         except ValueError as error:
             left_out.append(LeftOut.of(where, error))
     if not good and not left_out:
-        raise ValueError(f"{path} is empty: it has no rows")
+        raise ValueError(
+            f'{path} is empty: expected lines such as {{"statement": "...", "answer": "..."}}'
+        )
     count = len(good) + len(left_out)
     file = File(path=str(path), sha256=hashlib.sha256(data).hexdigest(), rows=count)
     return Records(file=file, rows=tuple(good), left_out=tuple(left_out))
@@ -205,7 +207,7 @@ def _fields(row: Any) -> Fields:
     if not isinstance(value, dict):
         raise ValueError(f"expected an object with fields, found {shown(value)}")
     if isinstance(value, _Object) and value.twice is not None:
-        raise ValueError(f'"{value.twice}" is there twice')
+        raise ValueError(f"{quoted(value.twice)} is there twice")
     for one in value.values():
         if isinstance(one, Decimal) and not one.is_finite():
             raise ValueError(f"is not JSON ({one} is no number)")
@@ -268,3 +270,8 @@ def summary(left_out: Iterable[LeftOut]) -> str:
 def shown(value: Any) -> str:
     """A value for a message, cut to 60 characters; `repr` escapes what cannot be printed."""
     return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+
+
+def quoted(name: str) -> str:
+    """The name of a field for a message: what is not ASCII is escaped, what is long is cut."""
+    return json.dumps(name[:40])

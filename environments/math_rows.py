@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 from environments import columns
 from environments.data_files import Fields, File, LeftOut, checked, read_records, shown, summary
-from environments.verification.answers import canonical
 
 FIELDS = (
     *("statement", "answer", "solution", "tags", "level", "family"),
@@ -19,7 +17,6 @@ FIELDS = (
 )
 EXPECTED = 'expected {"statement": ..., "answer": ...}'
 HIGHEST_LEVEL = 100
-WORDS = re.compile(r"\\text\{[A-Za-z][A-Za-z ]+\}")  # an answer that is compared as words
 INSTEAD = "write environment.options.rows=any to go on without"
 
 
@@ -53,9 +50,8 @@ def read_table(path: str | Path, sha256: str | None = None, rows: int | str | No
     """The problems of a `.jsonl`, `.json` or `.parquet` file, checked against a digest if given,
     and against a number of rows.
 
-    Left out are rows with a field that is missing, unknown or of the wrong type, an answer of no
-    known type, or a statement that is there twice: `settled` says whether that may be. Raises
-    `ValueError` for what is no such file.
+    Left out are rows with a field that is missing, unknown or of the wrong type, and statements that
+    are there twice: `settled` says whether that may be. Raises `ValueError` for what is no such file.
     """
     if not (rows is None or rows == "any" or (isinstance(rows, int) and rows > 0)):
         raise ValueError(f"rows={rows}: write any, or a number")
@@ -112,20 +108,11 @@ def _row(fields: Fields, where: str) -> Row:
     return Row(
         where=where,
         statement=columns.statement(given, where, columns.LONGEST_STATEMENT),
-        answer=_answer(found, where),
+        answer=found,
         solution=columns.solution(given, where),
         family=_family(given, where),
         level=_level(given.get("level"), where),
     )
-
-
-def _answer(found: str, where: str) -> str:
-    if canonical(found) is None and not WORDS.fullmatch(found):
-        raise ValueError(
-            f'{where}: "answer" {found[:60]!r} cannot be read; expected a number such as 18, '
-            r"2.5, 1/2, \frac{1}{2} or 25%, or an expression such as x^2+1"
-        )
-    return found
 
 
 def _level(value: Any, where: str) -> int | None:

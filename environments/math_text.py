@@ -18,8 +18,8 @@ import numpy as np
 from environments.base import Diagnosis, Direction, Environment, Malformed, Problem, Verdict
 from environments.data_files import LeftOut
 from environments.math_questions import count_numbers, measured_level, refusal
-from environments.math_rows import WORDS, Row, Table, read_table, settled, without_repeated
-from environments.references import is_bare_word, misread
+from environments.math_rows import Row, Table, read_table, settled, without_repeated
+from environments.references import reference
 from environments.verification.answers import Answer, Kind
 from environments.verification.extract import final_answer, unboxed
 from environments.verification.verify import read, verify
@@ -67,7 +67,7 @@ class MathText(Environment):
             kept, doubled = without_repeated(second.rows, before=table.rows)
             left_out = (*second.left_out, *doubled)
             tables.append(Table(file=second.file, rows=tuple(kept), left_out=left_out))
-        self.left_out: tuple[LeftOut, ...] = ()
+        self.left_out = ()
         self._levels: dict[str, int] = {}
         self._by_key: dict[str, Problem] = {}
         problems = [self._problems(one, rows == "any") for one in tables]
@@ -212,6 +212,9 @@ class MathText(Environment):
             return None
         return problem.solution
 
+    def reference(self, problem: Problem, answer: str) -> str:
+        return reference(answer, problem.statement)[0]
+
     def conclude(self, problem: Problem, solution: str, answer: str) -> str:
         """The solution with its boxes opened, and the answer in a box at its end."""
         return f"{unboxed(solution)}\n\\boxed{{{answer}}}"
@@ -228,17 +231,10 @@ class MathText(Environment):
         return Diagnosis(step=step, kind="answer", detail=detail[:80])
 
     def _problem(self, row: Row) -> Problem:
-        words = WORDS.fullmatch(row.answer) is not None
-        gold = read(row.answer, row.statement, "string" if words else None)
-        if is_bare_word(row.answer, row.statement):
-            raise ValueError(
-                f'{row.where}: "answer" {row.answer!r} is a word; write \\text{{{row.answer}}} to have '
-                "it compared as one"
-            )
-        if gold is None or (reason := misread(row.answer, gold)):
-            told = f": {reason}" if gold else ""
-            raise ValueError(f'{row.where}: "answer" {row.answer[:60]!r} cannot be read{told}')
-        answer = row.answer if words else gold.text
+        try:
+            answer, gold = reference(row.answer, row.statement)
+        except ValueError as error:
+            raise ValueError(f"{row.where}: {error}") from error
         bare = Problem(domain=self.name, family=row.family, statement=row.statement, answer=answer)
         if self.verify(bare, self.prompt(bare)).correct:
             raise ValueError(f'{row.where}: "statement" gives its answer away ({answer})')

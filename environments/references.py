@@ -21,6 +21,29 @@ _COMMAND = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+")
 _THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,\s*\\[!,]\s*[0-9]{3})+")
 
 
+WORDS = re.compile(r"\\text\{[A-Za-z][A-Za-z ]+\}")  # an answer that `verify` compares as words
+
+
+def reference(answer: str, statement: str) -> tuple[str, Answer]:
+    r"""A reference answer in canonical form, and as it is read.
+
+    Words (`\text{odd}`) stay as they are. Raises `ValueError` with the reason if it cannot be read
+    as what it is.
+    """
+    words = WORDS.fullmatch(answer) is not None
+    found = read(answer, statement, "string" if words else None)
+    reason = misread(answer, found)
+    if not reason and is_bare_word(answer, statement):
+        told = rf"is a word; write \text{{{answer}}} to have it compared as one"
+        raise ValueError(f'"answer" {answer!r} {told}')
+    if found is None or reason:
+        raise ValueError(
+            f'"answer" {answer[:60]!r} cannot be read{reason and ": "}{reason}; expected a number such '
+            r"as 18, 2.5, 1/2, \frac{1}{2} or 25%, or an expression such as x^2+1"
+        )
+    return (answer if words else found.text), found
+
+
 def is_words(answer: str, statement: str) -> bool:
     """Whether an answer is words, to be compared as words, and no product of letters.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -94,17 +95,36 @@ GOOD = '{"statement": "7+5"}'
 BAD = {
     "not JSON": ("{statement: 1}", "is not JSON"),
     "cut off": ('{"statement": "7+', "is not JSON"),
-    "a bare text": ('"7+5"', 'expected an object with a text "statement"'),
-    "a list": ('["7+5"]', 'expected an object with a text "statement"'),
-    "a number": ("12", 'expected an object with a text "statement"'),
-    "null": ("null", 'expected an object with a text "statement"'),
-    "no statement": ('{"problem": "7+5"}', 'expected an object with a text "statement"'),
-    "statement is no text": ('{"statement": 12}', 'expected an object with a text "statement"'),
+    "a bare text": ('"7+5"', "expected an object with fields, found '7+5'"),
+    "a list": ('["7+5"]', "expected an object with fields, found ['7+5']"),
+    "a number": ("12", "expected an object with fields, found 12"),
+    "null": ("null", "expected an object with fields, found None"),
+    "no number": ('{"statement": "7+6", "answer": NaN}', "is not JSON (NaN is no number)"),
+    "a name twice": ('{"statement": "7+6", "Statement": "7+6"}', '"Statement" is there twice'),
+    "no statement": ('{"prompt": "7+6"}', 'expected the field "problem" or "question" or "stat'),
+    "misspelt": ('{"statement": "7+6", "soluton": "x"}', 'did you mean "solution"? known are'),
+    "two": ('{"problem": "7+6", "question": "8+6"}', '"problem" and "question" say different'),
+    "statement is no text": ('{"statement": 12}', '"statement" must be a text, found 12'),
+    "statements in a list": ('{"statement": [["7+6"]]}', '"statement" must be a text, found [[\'7'),
+    "escape": ('{"statement": "7+6\\u001b[2J"}', "holds the unprintable character '\\x1b'"),
+    "half a character": (
+        '{"statement": "7+6\\ud800"}',
+        "holds the unprintable character '\\ud800'",
+    ),
     "no problem": ('{"statement": "seven"}', "'seven' is no problem of arithmetic (characters"),
-    "empty statement": ('{"statement": ""}', "is no problem of arithmetic (length"),
+    "empty statement": ('{"statement": ""}', "\"statement\" must be a text, found ''"),
     "wrong answer": ('{"statement": "9-4", "answer": 6}', "the answer is 5, not 6"),
+    "wrong solution": (
+        '{"statement": "9-4", "solution": "9-4=6#6"}',
+        "comes to 6; the answer is 5",
+    ),
+    "no end": (
+        '{"statement": "9-4", "solution": "5"}',
+        "does not end in an answer as a completion",
+    ),
     "twice": (GOOD, "'7+5' is there twice"),
     "nested without end": ("[" * 100_000, "is not JSON"),
+    "no UTF-8": (b'{"statement": "\xff"}', "is not UTF-8 text (byte 16)"),
 }
 
 
@@ -135,7 +155,11 @@ def test_an_empty_file(content: bytes, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(tmp_path / "missing.jsonl")
     assert "cannot be read" in refusal(tmp_path)
-    assert "cannot be read" in refusal(write(tmp_path, b'{"statement": "\xff"}'))
+    (tmp_path / "seeds.jsonl").write_text('{"statement": "7+5"}', encoding="utf-16")
+    assert "it is UTF-16 text: save it as UTF-8" in refusal(tmp_path / "seeds.jsonl")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert "it is a pipe or a device, not a file" in refusal(tmp_path / "pipe.jsonl")
+    assert "no such user's home folder" in refusal(Path("~nobody-of-that-name/seeds.jsonl"))
 
 
 def test_every_line_of_a_long_file_is_checked(tmp_path: Path) -> None:
