@@ -17,6 +17,7 @@ from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
 from coevo.run_folder import write_whole
 from environments.benchmarks import Benchmark, checksum
+from environments.data_files import LeftOut, summary
 
 CUT_OFF = 0.05  # share of completions that ended at the limit of tokens, from which we warn
 LISTED = 5  # problems that are named on the screen; the file names all
@@ -56,6 +57,8 @@ def report(
             dataclasses.asdict(one) for one in benchmark.unscorable if one.problem_id in ids
         ],
         "repeated": list(benchmark.repeated),
+        "left_out": [dataclasses.asdict(one) for one in benchmark.left_out],
+        "compared_as_words": [one for one in benchmark.in_words if one in ids],
         "tolerance": config.environment.options.get("tolerance"),
         "k": first[0].k,
         "per_cell": config.evaluation.per_cell if benchmark.name == "heldout" else None,
@@ -210,6 +213,9 @@ def _warnings(result: dict[str, Any]) -> Iterable[str]:
                 f"max_tokens={result['sampling']['max_tokens']}; write a larger max_tokens=… to "
                 "measure the model and not the limit"
             )
+    if out := result["left_out"]:
+        told = summary(LeftOut(**one) for one in out)
+        yield f"{len(out)} rows are left out of the set, and so of every figure: {told}"
     if lost := result["not_scorable"]:
         some = "; ".join(f"{one['where']}: {one['answer'][:40]!r}" for one in lost[:LISTED])
         more = f"; and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
@@ -217,6 +223,8 @@ def _warnings(result: dict[str, Any]) -> Iterable[str]:
             f"{len(lost)} of the problems are not scorable: their reference answers cannot be read, "
             f"so they count as wrong whatever is answered ({some}{more})"
         )
+    if words := result["compared_as_words"]:
+        yield f"{len(words)} reference answers are words, and are compared as words"
     if result["repeated"]:
         yield f"{len(result['repeated'])} statements are in the file twice, as it was published"
 

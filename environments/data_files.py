@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 SUFFIXES = (".jsonl", ".json", ".parquet")
 LARGEST = 2**32  # bytes of a file: it is read into memory
 SHOWN = 3  # reasons, and rows of each, that a message names
+LONGEST_REASON = 120  # characters of each
 
 Fields = Mapping[str, Any]  # names in lower case, for copies of one set differ in them
 Found = TypeVar("Found")
@@ -262,7 +263,8 @@ def summary(left_out: Iterable[LeftOut]) -> str:
     told = []
     for reason, places in ranked[:SHOWN]:
         more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
-        told.append(f"{', '.join(places[:SHOWN])}{more}: {reason}")
+        short = reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 3]}..."
+        told.append(f"{', '.join(places[:SHOWN])}{more}: {short}")
     rest = sum(len(places) for _, places in ranked[SHOWN:])
     return "; ".join(told) + (f"; and {rest:,} more" if rest else "")
 

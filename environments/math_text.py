@@ -254,7 +254,7 @@ class MathText(Environment):
         stated = final_answer(row.solution)
         kind: Kind | None = "string" if gold.kind == "string" else None
         found = None if stated is None else read(stated, row.statement, kind)
-        if found == gold:
+        if found == gold and self.verify(bare, row.solution).correct:
             return row.solution
         if found is not None and found.value is not None and found.text != gold.text:
             raise ValueError(

@@ -27,8 +27,8 @@ WORDS = re.compile(r"\\text\{[A-Za-z][A-Za-z ]+\}")  # an answer that `verify` c
 def reference(answer: str, statement: str) -> tuple[str, Answer]:
     r"""A reference answer in canonical form, and as it is read.
 
-    Words (`\text{odd}`) stay as they are. Raises `ValueError` with the reason if it cannot be read
-    as what it is.
+    Words (`\text{odd}`) and what has a unit stay as they are. Raises `ValueError` with the reason
+    if it cannot be read as what it is.
     """
     words = WORDS.fullmatch(answer) is not None
     found = read(answer, statement, "string" if words else None)
@@ -41,7 +41,7 @@ def reference(answer: str, statement: str) -> tuple[str, Answer]:
             f'"answer" {answer[:60]!r} cannot be read{reason and ": "}{reason}; expected a number such '
             r"as 18, 2.5, 1/2, \frac{1}{2} or 25%, or an expression such as x^2+1"
         )
-    return (answer if words else found.text), found
+    return (answer if words or found.unit else found.text), found
 
 
 def is_words(answer: str, statement: str) -> bool:
