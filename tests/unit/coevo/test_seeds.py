@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from coevo.config import ConfigError, CurriculumConfig
+from agents.records import Attempt, Completion
+from coevo.config import ConfigError, CurriculumConfig, LoopConfig
 from coevo.gate import Gate
-from coevo.seeds import read_seeds, sample_seeds
+from coevo.preferences import make_pairs
+from coevo.seeds import read_seeds, reference_lessons, sample_seeds
+from environments import Verdict
 from environments.arithmetic import Arithmetic
 from environments.benchmark import heldout
+from environments.math_text import MathText
+from environments.mixture import Mixture
 
 ENVIRONMENT = Arithmetic()
+TEXT = MathText()
+WRONG = Verdict(status="wrong", answer="11")
+GOOD_TEXT = '{"statement": "Ana buys 3 cups at $3 each. How many dollars is that?", "answer": 9}'
 
 
 def sample(seed: int = 0, **changes: object):
@@ -165,3 +175,109 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_every_line_of_a_long_file_is_checked(tmp_path: Path) -> None:
     lines = [json.dumps({"statement": f"{n}+{n}"}) for n in range(1, 60)]
     assert "line 60 is not JSON" in refusal(write(tmp_path, *lines, "x"))
+
+
+# Worked solutions
+
+
+def words(*rows: dict[str, object]) -> list[str]:
+    return [json.dumps(row) for row in rows]
+
+
+ASKED = "Ben buys 3 pens at $2 each. How many dollars does he pay?"
+SOLVED = [
+    # row beside its statement, the seed's answer, the seed's solution
+    ({"answer": 6, "solution": "3 * 2 = 6, so \\boxed{6}."}, "6", "3 * 2 = 6, so \\boxed{6}."),
+    ({"solution": "3 * 2 = 6, so \\boxed{6}."}, "6", "3 * 2 = 6, so \\boxed{6}."),
+    ({"answer": "6", "solution": "3 * 2 = 6"}, "6", "3 * 2 = 6\n\\boxed{6}"),
+    ({"answer": "He pays 3*2=<<3*2=6>>6.\n#### 6"}, "6", "He pays 3*2=<<3*2=6>>6.\n\\boxed{6}"),
+    ({"answer": "#### 6"}, "6", None),
+    ({"answer": "6.0"}, "6", None),
+    ({"final_answer": "12/2"}, "6", None),
+    ({}, None, None),
+]
+
+
+@pytest.mark.parametrize(("fields", "answer", "solution"), SOLVED)
+@pytest.mark.parametrize("column", ["statement", "problem", "question", "Question"])
+def test_a_solution_is_the_seeds_reference(
+    column: str, fields: dict[str, object], answer: str | None, solution: str | None, tmp_path: Path
+) -> None:
+    path = write(tmp_path, *words({column: ASKED, **fields}))
+    (seed,) = read_seeds(path, TEXT)
+    assert (seed.statement, seed.answer, seed.solution) == (ASKED, answer, solution)
+    if solution is not None:
+        assert TEXT.verify(seed, solution).correct
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"answer": 6, "solution": "It is \\boxed{5}."}, '"solution" comes to 5; the answer is 6'),
+        ({"answer": 6, "solution": "It is so.\n#### 5"}, '"solution" comes to 5; the answer is 6'),
+        ({"solution": "It is so."}, 'there is no "answer", and "solution" states none'),
+        ({"solution": "\\boxed{5}, \\boxed{6}"}, "has 2 boxes that differ: '5', '6'"),
+        ({"solution": ["6"]}, '"solution" must be a text'),
+        ({"answer": "who knows"}, "\"answer\" 'who knows' cannot be read"),
+        ({"answer": "odd"}, "write \\text{odd} to have it compared as one"),
+        ({"answer": 6, "final_answer": 7}, '"answer" and "final_answer" say different things'),
+    ],
+)
+def test_a_solution_that_does_not_end_in_the_answer_is_named(
+    fields: dict[str, object], expected: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, GOOD_TEXT, *words({"statement": ASKED, **fields}))
+    with pytest.raises(ConfigError) as caught:
+        read_seeds(path, TEXT)
+    assert f"curriculum.seed_file={path}, line 2: " in str(caught.value)
+    assert expected in str(caught.value)
+    assert [seed.answer for seed in read_seeds(path, TEXT, any_rows=True)] == ["9"]
+
+
+def test_a_solution_in_a_mixture_is_judged_by_its_part(tmp_path: Path) -> None:
+    mixed = Mixture({"sums": {"name": "arithmetic"}, "words": {"name": "math_text"}})
+    rows = words(
+        {"statement": "7+5", "solution": "5+7=12#12"},
+        {"statement": ASKED, "answer": "12/2", "solution": "3 * 2 = 6"},
+    )
+    seeds = read_seeds(write(tmp_path, *rows), mixed)
+    assert [seed.solution for seed in seeds] == ["5+7=12#12", "3 * 2 = 6\n\\boxed{6}"]
+    assert [seed.family for seed in seeds] == ["sums/sums", "words/other"]
+
+
+def test_the_gate_refuses_row_by_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = heldout(ENVIRONMENT, 2)
+    gate = Gate(ENVIRONMENT, held)
+    rows = words({"statement": "7+5"}, {"statement": "5+7"}, {"statement": held[0].statement})
+    path = write(tmp_path, *rows)
+    with pytest.raises(
+        ConfigError, match=r"2 of 3 rows .*line 2: .*near_duplicates.*line 3: .*held"
+    ):
+        read_seeds(path, ENVIRONMENT, gate)
+    assert [seed.statement for seed in read_seeds(path, ENVIRONMENT, gate, True)] == ["7+5"]
+    assert "2 rows left out: line 2" in capsys.readouterr().err
+
+
+def test_the_initial_lessons_are_the_files_solutions_word_for_word(tmp_path: Path) -> None:
+    own = ["5+7=12#12", "9-4=5#5"]  # the first is not how the environment writes it
+    rows = words(
+        {"statement": "7+5", "solution": own[0]},
+        {"statement": "9-4", "solution": own[1]},
+    )
+    seeds = read_seeds(write(tmp_path, *rows), ENVIRONMENT)
+    lessons = reference_lessons(seeds, ENVIRONMENT, "<{prompt}>")
+    assert [lesson.completions[0].text for lesson in lessons] == own
+    assert [lesson.prompt for lesson in lessons] == [f"<{ENVIRONMENT.prompt(p)}>" for p in seeds]
+    assert [lesson.rewards for lesson in lessons] == [(1.0,), (1.0,)]
+    unsolved = dataclasses.replace(seeds[0], solution=None)
+    assert reference_lessons([unsolved], ENVIRONMENT, "{prompt}") == []
+
+
+def test_a_failed_seed_is_taught_by_the_files_solution(tmp_path: Path) -> None:
+    """too_hard=reference: the reference of a problem that no attempt solved is the chosen one."""
+    row = {"statement": "7+5", "solution": "5+7=12#12"}
+    (seed,) = read_seeds(write(tmp_path, *words(row)), ENVIRONMENT)
+    completion = Completion(text="7+5=11#11")
+    failed = Attempt(problem_id=seed.id, round=1, sample=0, completion=completion, verdict=WRONG)
+    (pair,) = make_pairs(seed, [failed], LoopConfig(), np.random.default_rng(0))
+    assert (pair.chosen.text, pair.rejected.text) == ("5+7=12#12", "7+5=11#11")
