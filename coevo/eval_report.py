@@ -17,10 +17,10 @@ from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
 from coevo.run_folder import write_whole
 from environments.benchmarks import Benchmark, checksum
-from environments.data_files import LeftOut, summary
 
 CUT_OFF = 0.05  # share of completions that ended at the limit of tokens, from which we warn
 LISTED = 5  # problems that are named on the screen; the file names all
+LEFT_OUT = 50  # rows likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,10 @@ def render(result: dict[str, Any], console: Console) -> None:
         console.print(Text(_told(weights, counts)))
     for warning in _warnings(result):
         console.print(Text(f"warning: {warning}", style="yellow"))
+    for one in result["left_out"][:LEFT_OUT]:
+        console.print(Text(f"left out: {one['where']}: {one['reason']}"), soft_wrap=True)
+    if len(result["left_out"]) > LEFT_OUT:
+        console.print(f"and {len(result['left_out']) - LEFT_OUT} more, which the result file lists")
     for file in result["files"]:
         console.print(Text(f"file: {file['path']} sha256 {file['sha256']}"), soft_wrap=True)
     console.print(Text(f"problems: sha256 {result['problems_sha256']}"), soft_wrap=True)
@@ -214,8 +218,7 @@ def _warnings(result: dict[str, Any]) -> Iterable[str]:
                 "measure the model and not the limit"
             )
     if out := result["left_out"]:
-        told = summary(LeftOut(**one) for one in out)
-        yield f"{len(out)} rows are left out of the set, and so of every figure: {told}"
+        yield f"{len(out)} rows cannot be used: they are left out of the set, and of every figure"
     if lost := result["not_scorable"]:
         some = "; ".join(f"{one['where']}: {one['answer'][:40]!r}" for one in lost[:LISTED])
         more = f"; and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
