@@ -43,7 +43,16 @@ class Row:
     kind: str | None = None
     tolerance: str | None = None
     hint: str = ""
+    unit: str = ""
     for_people: bool = False
+
+    @property
+    def judged(self) -> str:
+        """The question that an answer is judged by: it names the unit that the hint asks for."""
+        if not self.unit:
+            return self.statement
+        end = "?" if self.statement.endswith("?") else "."
+        return f"{self.statement.rstrip(' .?')}, in {self.unit}{end}"
 
     @property
     def key(self) -> str:
@@ -111,10 +120,11 @@ def olympiadbench(fields: Fields, where: str) -> Row:
     answers = [re.sub(r"(?<!\\)\$", "", number_or_text(name, one, where)) for one in values]
     joined = ", ".join(each.strip() for each in answers)
     several = len(answers) > 1 or str(fields.get("is_multiple_answer")).lower() == "true"
-    unit, answer_type = fields.get("unit"), str(fields.get("answer_type")).lower()
+    answer_type = str(fields.get("answer_type")).lower()
+    unit = tidy(str(fields.get("unit") or ""))
     hints = ["There is more than one answer: write all of them, separated by commas."] * several
-    if isinstance(unit, str) and unit.strip():
-        hints.append(f"Give the answer in {unit.strip()}.")
+    if unit:
+        hints.append(f"Give the answer in {unit}.")
     return Row(
         where=where,
         statement=asked,
@@ -124,6 +134,7 @@ def olympiadbench(fields: Fields, where: str) -> Row:
         kind=_kind(joined, answer_type, several),
         tolerance=_tolerance(fields.get("error"), where),
         hint=" ".join(hints),
+        unit=unit,
         for_people=answer_type == "need_human_evaluate",
     )
 

@@ -202,7 +202,7 @@ class BenchmarkSet(Environment):
             return Verdict(status="wrong", detail=f"no problem of {self.name}")
         if problem.id in self._lost:
             return Verdict(status="wrong", detail="the reference answer cannot be read")
-        verdict = self._judge(row, text, row.statement)
+        verdict = self._judge(row, text, row.judged)
         answer = problem.answer if verdict.correct else verdict.answer
         return Verdict(status=verdict.status, answer=answer, detail=verdict.detail)
 

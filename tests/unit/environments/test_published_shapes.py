@@ -116,6 +116,42 @@ def test_one_tuple_is_ordered(tmp_path: Path) -> None:
     assert not found.verify(problem, "\\boxed{(2,1)}").correct
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "unit", "right", "wrong"),
+    [
+        (
+            "How long does it take from $A$ to $B$ ?",
+            "45",
+            "minute",
+            "45\\text{ minutes}",
+            "45 hours",
+        ),
+        (
+            "Find the distance.",
+            "$\\frac{41}{12}$",
+            "km",
+            "\\frac{41}{12}\\text{ km}",
+            "\\frac{41}{12} m",
+        ),
+        ("Find the surface.", "$166$", "$cm^2$", "166\\text{ cm}^2", "166\\text{ m}^2"),
+        ("How fast is it?", "600", "km/h", "600 \\text{ km/h}", "600 \\text{ m/s}"),
+        ("Determine $r$ to one place.", "4.2", "%", "4.2\\%", "0.042"),
+        ("Determine the angle.", "$90$", "^{\\circ}", "90^\\circ", "90\\text{ cm}"),
+    ],
+)
+def test_the_unit_that_is_asked_for_may_be_written(
+    question: str, answer: str, unit: str, right: str, wrong: str, tmp_path: Path
+) -> None:
+    row = olympiad(question, answer, unit=unit)
+    found = BenchmarkSet("olympiadbench", write(tmp_path / "t.jsonl", [row]), rows="any")
+    (problem,) = found.problems
+    assert problem.statement == question
+    assert f"Give the answer in {unit}." in found.prompt(problem)
+    assert found.verify(problem, f"\\boxed{{{problem.answer}}}").correct
+    assert found.verify(problem, f"\\boxed{{{right}}}").correct
+    assert not found.verify(problem, f"\\boxed{{{wrong}}}").correct
+
+
 def test_what_people_must_judge_is_not_scorable(tmp_path: Path) -> None:
     row = olympiad("Describe the locus of 2 points.", "7", answer_type="Need_human_evaluate")
     found = BenchmarkSet("olympiadbench", write(tmp_path / "t.jsonl", [row]), rows="any")
