@@ -127,18 +127,16 @@ def after_hashes(worked: str, where: str) -> str:
 
 def concluded(worked: str, where: str) -> str | None:
     """The one final answer of a solution, None if it states none; of equal boxes the last."""
-    if (found := final_answer(worked)) is not None:
-        return found
     boxes = boxed(worked)
     if boxes is None:
         raise ValueError(f'{where}: "solution" has a \\boxed that is never closed')
+    if len(boxes) < 2:
+        return final_answer(worked) or next(iter(boxes), None)
     read = [canonical(box) for box in boxes]
-    if boxes and all(one and read[0] and equal(read[0], one) for one in read):
+    if all(one and read[0] and equal(read[0], one) for one in read):
         return boxes[-1]
-    if len(boxes) > 1:
-        told = ", ".join(shown(box) for box in boxes[:3])
-        raise ValueError(f'{where}: "solution" has {len(boxes)} boxes that differ: {told}')
-    return None
+    told = ", ".join(shown(box) for box in boxes[:3])
+    raise ValueError(f'{where}: "solution" has {len(boxes)} boxes that differ: {told}')
 
 
 def level(value: Any, where: str) -> int | None:

@@ -194,7 +194,7 @@ def test_count_and_digest_are_checked(tmp_path):
             "has 2 boxes that differ: '3', '4'",
         ),
         (row(2, answer=""), "\"answer\" must be a text, found ''"),
-        (row(2, answer="9" * 61), "cannot be read"),
+        (row(2, answer="9" * 401), "cannot be read"),
         (row(2, answer=True), '"answer" must be a text or a number, found True'),
         (row(2, answer=["4"]), '"answer" must be a text or a number'),
         (row(2, level="hard"), "\"level\" must be a whole number from 1 to 100, found 'hard'"),
