@@ -75,6 +75,7 @@ class Records:
                 found.append(reader(fields, where))
             except ValueError as error:
                 left_out.append(LeftOut.of(where, error))
+        left_out.sort(key=lambda one: int(one.where.rpartition(" ")[2]))
         return found, left_out
 
 
