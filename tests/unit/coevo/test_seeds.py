@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from agents.records import Attempt, Completion
-from coevo.config import ConfigError, CurriculumConfig, LoopConfig
+from coevo.config import Config, ConfigError, CurriculumConfig, EnvironmentConfig, LoopConfig
 from coevo.gate import Gate
 from coevo.preferences import make_pairs
+from coevo.run import _given
+from coevo.run_folder import make_environment
 from coevo.seeds import read_seeds, reference_lessons, sample_seeds
 from environments import Verdict
 from environments.arithmetic import Arithmetic
@@ -281,3 +283,18 @@ def test_a_failed_seed_is_taught_by_the_files_solution(tmp_path: Path) -> None:
     failed = Attempt(problem_id=seed.id, round=1, sample=0, completion=completion, verdict=WRONG)
     (pair,) = make_pairs(seed, [failed], LoopConfig(), np.random.default_rng(0))
     assert (pair.chosen.text, pair.rejected.text) == ("5+7=12#12", "7+5=11#11")
+
+
+def test_rows_left_out_of_the_environments_file_are_told_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"statement": f"What is {n} plus {n}, all in all?", "answer": 2 * n} for n in range(40)]
+    path = write(tmp_path, *words(*rows), "{broken")
+    options = {"path": str(path), "rows": "any"}
+    mixed = {"parts": {"words": {"name": "math_text", "options": options}}}
+    for name, given in (("math_text", options), ("mixture", mixed)):
+        config = Config(environment=EnvironmentConfig(name=name, options=given))
+        config.curriculum = CurriculumConfig(seeds=3, seed_levels=[1, 8])
+        _given(config, make_environment(config.environment))
+        told = f"environment.name={name}: 1 rows left out: line 41: is not JSON"
+        assert told in capsys.readouterr().err
