@@ -5,8 +5,13 @@ Nothing heavy is imported before a command runs: `coevo --help` answers at once.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before what takes time: Ctrl-C can come while modules are imported
+    from coevo import interruption
+
+    interruption.install()
+
 import argparse
-import os
+import re
 import sys
 import tempfile
 import traceback
@@ -14,8 +19,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from coevo import __version__
-from coevo.config import nearest
+from coevo import __version__, interruption
+from coevo.config import Config, nearest
+from coevo.failures import told
+from coevo.program import command
+from coevo.streams import make_patient
 
 RUN_EXAMPLES = """
 an override is key=value, in any position:
@@ -56,6 +64,9 @@ The exit status is 1 if a problem of an evaluation set has entered the pool.
 """
 
 
+LONGEST_MESSAGE = 4000  # characters of an error
+
+
 class UsageError(Exception):
     """A command line that makes no sense; the message says what to write."""
 
@@ -73,24 +84,36 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (-+)([\w.@-]+)(=\S*)?", message)
+        if unknown is not None:
+            from coevo.compose import all_keys, groups
+
+            if unknown[2].split("@")[0] in (*all_keys(), *groups()):
+                message += f"; a setting has no dashes: write {unknown[2]}{unknown[3] or '=…'}"
+            else:
+                message += nearest(f"--{unknown[2]}", list(self._option_string_actions))
+        message = message.replace(", key=value", "")  # there may be none
         raise UsageError(f"{message} ({self.prog} --help says more)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, 1 (it failed), 2 (bad usage) or 130 (stopped)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    make_patient()
     try:
-        return _dispatch(words)
+        done = _dispatch(words)
+        sys.stdout.flush()  # while an error of it can still be told
+        return done
     except SystemExit as leave:  # --help of a command
         return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "stopped", 130)
-    except BrokenPipeError:  # such as `coevo explain RUN | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _stopped(str(stop) or "stopped")
     except Exception as error:
+        if interruption.received:  # a library made another error of it
+            return _stopped("stopped")
         status = _status(error)
-        return _fail(str(error), status) if status else _unexpected(error)
+        message = f"{told(error) or error}{_again(error, words)}"
+        return _fail(message, status) if status else _unexpected(error)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -99,9 +122,11 @@ def _dispatch(words: list[str]) -> int:
         return 2
     name, rest = words[0], words[1:]
     if name in ("-h", "--help", "help"):
+        if rest and rest[0] in COMMANDS:
+            return COMMANDS[rest[0]][1](["--help"])
         print(_help())
         return 0
-    if name == "--version":
+    if name in ("--version", "-V", "version"):
         print(f"coevo {__version__}")
         return 0
     if name not in COMMANDS:
@@ -109,7 +134,7 @@ def _dispatch(words: list[str]) -> int:
             f"there is no command {name!r}{nearest(name, list(COMMANDS))}; "
             f"the commands are {', '.join(COMMANDS)}"
         )
-    return COMMANDS[name][1](rest)
+    return COMMANDS[name][1](["--help"] if rest == ["help"] else rest)
 
 
 def _status(error: Exception) -> int | None:
@@ -124,28 +149,53 @@ def _status(error: Exception) -> int | None:
         "RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost",
         "RuntimeUnfit", "EndpointError",
     }  # fmt: skip
-    if names & failures or type(error) is OSError or isinstance(error, PackagesError):
+    if names & failures or isinstance(error, PackagesError) or told(error):
         return 1
     return None
 
 
+def _again(error: Exception, words: Sequence[str]) -> str:
+    """The command that confirms what a folder asks for, where that is what is missing."""
+    if type(error).__name__ != "Unconfirmed":
+        return ""
+    return f": {command(*words, '--trust')}"
+
+
+def _stopped(message: str) -> int:
+    interruption.said.append(message)
+    return _fail(message, interruption.STATUS)
+
+
 def _fail(message: str, status: int) -> int:
-    print(f"coevo: {message}", file=sys.stderr)
+    """Prints the message: text of others in it neither acts nor passes for a line of its own."""
+    if not (message.isascii() and message.isprintable()) or len(message) > LONGEST_MESSAGE:
+        try:
+            from environments.printable import printable  # imports numpy
+        except ImportError:  # the installation is what the message is about
+            message = ascii(message)
+        else:
+            message = printable(message, lines=True, longest=LONGEST_MESSAGE)
+    print(f"coevo: {message}".replace("\n", "\n  "), file=sys.stderr)
     return status
 
 
 def _unexpected(error: Exception) -> int:
     """One line for the user; the traceback goes into a file that a report can quote."""
+    return _fail(_defect(error), 1)
+
+
+def _defect(error: Exception) -> str:
     told = f"{type(error).__name__}: {error}"
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix="coevo-traceback-", suffix=".txt", delete=False
-        ) as file:
+            "w", prefix="coevo-traceback-", suffix=".txt", delete=False,
+            encoding="utf-8", errors="backslashreplace",
+        ) as file:  # fmt: skip
             traceback.print_exception(error, file=file)
     except OSError:
         traceback.print_exception(error)
-        return _fail(told, 1)
-    return _fail(f"{told} (unexpected; the traceback is in {file.name})", 1)
+        return told
+    return f"{told} (unexpected; the traceback is in {file.name})"
 
 
 # -- the commands ---------------------------------------------------------------------------------
@@ -173,11 +223,15 @@ def _run(words: Sequence[str]) -> int:
         "--dry-run", action="store_true", help="print the plan and stop: GPUs, memory"
     )
     arguments = parser.parse_intermixed_args(words)
-    from coevo.compose import compose, expand, to_plain
+    from coevo.compose import expand, to_plain
+    from coevo.sweep import check, prepare
+    from coevo.sweep import run as sweep
 
     _check_packages()
-    jobs = expand(arguments.overrides) if arguments.multirun else [arguments.overrides]
-    configs = [compose(job) for job in jobs]  # all are checked before the first starts
+    swept = arguments.multirun
+    jobs = prepare(expand(arguments.overrides) if swept else [arguments.overrides])
+    configs = [job.config for job in jobs]
+    _warn(configs)
     if arguments.cfg:
         import yaml
 
@@ -189,14 +243,26 @@ def _run(words: Sequence[str]) -> int:
         from coevo.plan import main as plan
 
         return plan(configs)
-    from coevo.run import start
-    from coevo.run_folder import make_environment
+    from coevo.run import check_start, start
 
-    for config in configs:
-        make_environment(config.environment)
-    for config in configs:
-        start(config)
-    return 0
+    if not swept:
+        start(configs[0])
+        return 0
+    check(jobs, check_start)
+    return sweep(jobs, start, lambda error: str(error) if _status(error) else _defect(error))
+
+
+def _warn(configs: Sequence[Config]) -> None:
+    """Says once what the prompts of all these runs lack."""
+    from coevo.prompt_check import warnings
+
+    for warning in dict.fromkeys(text for config in configs for text in warnings(config)):
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _add_trust(parser: Parser) -> None:
+    told = "use the code, servers, variables, files and models that the folder names (docs/security.md)"
+    parser.add_argument("--trust", action="store_true", help=told)
 
 
 def _resume(words: Sequence[str]) -> int:
@@ -204,12 +270,14 @@ def _resume(words: Sequence[str]) -> int:
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as rounds=20")
     parser.add_argument("--allow-changes", action="store_true", help="resume with other settings")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.run import resume
     from coevo.run_folder import find_run
 
-    resume(find_run(arguments.run), arguments.overrides, arguments.allow_changes)
+    folder = find_run(arguments.run)
+    resume(folder, arguments.overrides, arguments.allow_changes, arguments.trust)
     return 0
 
 
@@ -221,6 +289,7 @@ def _eval(words: Sequence[str]) -> int:
     parser.add_argument("--to", metavar="DIR", type=Path, help="where to write (default: the run)")
     parser.add_argument("--limit", metavar="N", help="measure N of the problems: limit=N")
     parser.add_argument("--save-completions", action="store_true", help="write them too, as JSONL")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     limit = [] if arguments.limit is None else [f"limit={arguments.limit}"]
     _check_packages()
@@ -232,6 +301,7 @@ def _eval(words: Sequence[str]) -> int:
         arguments.like,
         arguments.to,
         arguments.save_completions,
+        arguments.trust,
     )
 
 
@@ -239,11 +309,12 @@ def _explain(words: Sequence[str]) -> int:
     parser = Parser("explain", "Where a problem came from and what became of it.")
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("problem", nargs="?", help="id, its beginning, or a statement")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.run_folder import open_run
 
-    run = open_run(arguments.run)
+    run = open_run(arguments.run, arguments.trust)
     if arguments.problem is None:
         from coevo.interesting import overview
 
@@ -262,12 +333,14 @@ def _export(words: Sequence[str]) -> int:
     parser.add_argument("--what", required=True, choices=kinds)
     parser.add_argument("--to", required=True, metavar="DIR", type=Path, help="a new folder")
     parser.add_argument("--role", default="solver", choices=["solver", "generator"])
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.export import main as export
     from coevo.run_folder import open_run
 
-    return export(open_run(arguments.run), arguments.what, arguments.to, arguments.role)
+    run = open_run(arguments.run, arguments.trust)
+    return export(run, arguments.what, arguments.to, arguments.role)
 
 
 def _compare(words: Sequence[str]) -> int:
@@ -286,11 +359,12 @@ def _leaks(words: Sequence[str]) -> int:
     parser = Parser("leaks", "Problems of evaluation sets in a run's pool.", LEAKS_EXAMPLES)
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("sets", nargs="*", metavar="set=FILE", help="beside those of the run")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.leaks import main as leaks
 
-    return leaks(arguments.run, arguments.sets)
+    return leaks(arguments.run, arguments.sets, arguments.trust)
 
 
 def _doctor(words: Sequence[str]) -> int:
@@ -328,4 +402,4 @@ def _run_epilog() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interruption.end(main())

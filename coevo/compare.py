@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +14,17 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from coevo import compose
 from coevo.config import ConfigError, changed_fields, nearest
-from coevo.evaluate import Score, interval
+from coevo.damage import check
+from coevo.evaluate import Score, estimates, interval
+from coevo.program import command
 from coevo.run_folder import find_run, read_summary
+from coevo.screen import plain, points, share
 from coevo.store import Store
 from coevo.summary import scores
+from environments.printable import in_cell
 
 Bounds = tuple[float, float]
 BENCHMARK = "heldout"
@@ -47,14 +51,16 @@ class Result:
 
     def evaluations(self, level: str | None) -> tuple[list[Score], list[Score]]:
         """Base and final scores of the run's own evaluation, at one level or all."""
-        store = Store(self.path / "run.db", read_only=True)
-        rounds = [row["round"] for row in store.rounds()]
-        found = [own for own in (scores(store, t, BENCHMARK) for t in rounds) if own]
-        store.close()
-        first, last = (
-            [s for s in own if level is None or str(s.level) == level]
-            for own in (found[0], found[-1])
-        )
+        with closing(Store(self.path / "run.db", read_only=True)) as store:
+            check(store)
+            rounds = [row["round"] for row in store.rounds()]
+            found = [own for own in (scores(store, t, BENCHMARK) for t in rounds) if own]
+            first, last = (
+                [s for s in own if level is None or str(s.level) == level]
+                for own in (found[0] if found else [], found[-1] if found else [])
+            )
+            if not first or [s.problem_id for s in first] != [s.problem_id for s in last]:
+                raise store.damaged("it lacks evaluations that summary.json has")
         return first, last
 
     def changes(self, level: str | None) -> dict[str, float]:
@@ -116,6 +122,20 @@ def change(results: Sequence[Result], level: str | None) -> tuple[float, Bounds 
     return mean, (low, high) if math.isfinite(low) else None
 
 
+def standing(results: Sequence[Result], name: str, end: str) -> tuple[float, list[float] | None]:
+    """Base or final value of mean@k or pass@k, over seeds where it differs between them.
+
+    One seed alone, and a base that is the same in all, have the interval over their problems.
+    """
+    blocks = [result.block for result in results]
+    values = [(block if name == block["metric"] else block[name])[end] for block in blocks]
+    mean, bounds = over_seeds(values)
+    if bounds is not None and min(values) < max(values):
+        return mean, [max(0.0, bounds[0]), min(1.0, bounds[1])]
+    scored = results[0].evaluations(None)[0 if end == "base" else 1]
+    return mean, estimates(scored)[name]["ci95"]
+
+
 def versus(
     a: Sequence[Result], b: Sequence[Result], level: str | None
 ) -> tuple[float, Bounds | None]:
@@ -128,6 +148,8 @@ def versus(
     if len(a) > 1:
         return over_seeds([x.delta(level) - y.delta(level) for x, y in zip(a, b, strict=True)])
     own, other = a[0].changes(level), b[0].changes(level)
+    if own.keys() != other.keys():
+        raise ConfigError(f"{a[0].path} and {b[0].path} were not measured on the same problems")
     mean, (low, high) = interval([own[i] - other[i] for i in own])
     return mean, (low, high) if math.isfinite(low) else None
 
@@ -163,10 +185,10 @@ def _result(name: str, by: str) -> Result:
     path = find_run(name)
     summary = read_summary(path)
     if summary is None:
-        raise ConfigError(f"{path} has not finished: coevo resume {path} goes on with it")
+        raise ConfigError(f"{path} has not finished: {command('resume', path)} goes on with it")
     if BENCHMARK not in summary["benchmarks"]:
         raise ConfigError(f"{path} was not evaluated on {BENCHMARK}")
-    config = compose.load(path / "config.yaml")
+    config = compose.to_plain(compose.from_plain(compose.load(path / "config.yaml")))
     value: Any = config
     for part in by.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -211,13 +233,16 @@ def table(groups: dict[str, list[Result]]) -> tuple[list[list[str]], list[str]]:
     ]
     rows = [["", *labels, *(f"{labels[0]} - {label}" for label, _ in others)]]
     rows.append(["seeds", *(_seeds(own) for own in members), *("" for _ in others)])
-    passes = [key for key in members[0][0].block if key.startswith("pass@")]
+    passes = [
+        key
+        for key in members[0][0].block
+        if key.startswith("pass@") and all(key in r.block for g in members for r in g)
+    ]
     for name in (metric, *passes):
         for end in ("base", "final"):
             cells = []
             for own in members:
-                values = [(r.block[name] if name in passes else r.block)[end] for r in own]
-                cells.append(f"{100 * statistics.fmean(values):.1f} %")
+                cells.append(f"{share(*standing(own, name, end))} %")
             rows.append([f"{name} {end}", *cells, *("" for _ in others)])
     for level in (None, *levels):
         cells = [points(*change(own, level)) for own in members]
@@ -229,7 +254,7 @@ def table(groups: dict[str, list[Result]]) -> tuple[list[list[str]], list[str]]:
 def notes(groups: dict[str, list[Result]]) -> list[str]:
     """What the intervals are."""
     single = [label for label, own in groups.items() if len(own) == 1]
-    told = ["changes in points with 95 % intervals"]
+    told = ["± and brackets: 95 % intervals, changes in points"]
     if len(single) < len(groups):
         told.append("over seeds by Student's t")
     if single:
@@ -253,27 +278,21 @@ def _seeds(results: Sequence[Result]) -> str:
     return f"{len(results)} ({', '.join(str(result.seed) for result in results)})"
 
 
-def points(value: float, bounds: Bounds | None) -> str:
-    """A change of a share in points: `+13.8 [+10.1, +17.5]`."""
-    told = f"{100 * value:+.1f}"
-    return told if bounds is None else f"{told} [{100 * bounds[0]:+.1f}, {100 * bounds[1]:+.1f}]"
-
-
 def main(names: Sequence[str], by: str, markdown: bool) -> int:
     """Prints the comparison."""
     rows, told = table(read(names, by))
     if markdown:
-        lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+        lines = [f"| {' | '.join(map(in_cell, row))} |" for row in rows]
         lines.insert(1, f"|{' --- |' * len(rows[0])}")
-        print("\n".join([*lines, "", "; ".join(told) + "."]))
+        print("\n".join([*lines, "", in_cell("; ".join(told)) + "."]))
         return 0
     shown = Table(box=None, pad_edge=False, show_edge=False)
     for index, heading in enumerate(rows[0]):
-        shown.add_column(Text(heading), justify="right" if index else "left", overflow="fold")
+        shown.add_column(plain(heading), justify="right" if index else "left", overflow="fold")
     for row in rows[1:]:
-        shown.add_row(*map(Text, row))
+        shown.add_row(*map(plain, row))
     console = Console(highlight=False)
     console.print(shown)
     for note in told:
-        console.print(Text(note, "dim"), soft_wrap=True)
+        console.print(plain(note, "dim"), soft_wrap=True)
     return 0

@@ -26,6 +26,11 @@ def one_of(*choices: str) -> Any:
     return field(default=choices[0], metadata={"choices": choices})
 
 
+def maybe_one_of(*choices: str) -> Any:
+    """As `one_of`, but null by default: nothing is said."""
+    return field(default=None, metadata={"choices": choices})
+
+
 @dataclass
 class VLLMConfig:
     """Settings of policy `vllm` alone."""
@@ -178,7 +183,7 @@ class RoleConfig:
     """One role: its model, its prompts, and which policy and learner serve it."""
 
     model: str = ""  # tiny, smollm2, or a Hugging Face folder or name; empty with policy rules
-    template: str = "{prompt}"
+    template: str = "{prompt}"  # the Solver's; the Generator's has {statement} and {attempt}
     workers: int = between(1, 1024, 1)
     gpus: float = between(0.0, 64.0, 0.0)  # of each rollout worker; fractions share one
     policy: PolicyConfig = field(default_factory=PolicyConfig)
@@ -190,9 +195,9 @@ class RoleConfig:
 class PromptsConfig:
     """What a language model is asked as the Teacher; empty: it is never asked.
 
-    Filled in: `{statement}`, `{attempt}` (fenced and cut to `longest_attempt`), `{answer}` (the
-    reference) and `{error}` (the diagnosis). Replies are JSON, by the schemas of
-    agents/roles/replies.py.
+    Filled in, where agents/prompts.py says so: `{statement}`, `{attempt}` (fenced and cut to
+    `longest_attempt`), `{answer}` (the reference) and `{error}` (the diagnosis). `{{name}}` is sent as
+    `{name}`, other braces as they are. Replies are JSON, by the schemas of agents/roles/replies.py.
     """
 
     system: str = ""
@@ -318,10 +323,19 @@ class RuntimeConfig:
 
 @dataclass
 class WandbConfig:
-    mode: str = one_of("offline", "online", "disabled")
-    project: str = "coevo"
-    entity: str | None = None
-    tags: list[str] = field(default_factory=list)
+    """Weights & Biases. null: as W&B's variable says (WANDB_MODE, WANDB_PROJECT, …), else the default.
+
+    `coevo/wandb_variables.py` replaces what is null, so a run's own configuration has what it used.
+    """
+
+    mode: str | None = maybe_one_of("offline", "online", "disabled")  # default: offline
+    project: str | None = None  # default: coevo
+    entity: str | None = None  # default: that of the key
+    name: str | None = None  # default: the run's
+    group: str | None = None  # WANDB_RUN_GROUP; default: the experiment, so seeds are together
+    tags: list[str] | None = None
+    notes: str | None = None
+    dir: str | None = None  # where the folder wandb is; default: the run's folder
     artifacts: bool = True  # log datasets and the last checkpoint
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from coevo.config import Config, ConfigError, DecontaminationConfig, nearest
 from environments import Problem
 from environments.data_files import LeftOut, summary
+from environments.printable import printable
 
 How = Literal["exact", "ngrams", "near", "signature"]
 OWN = "heldout"  # the run's own held-out set
@@ -153,7 +154,8 @@ def registered(config: Config, heldout: Iterable[Problem]) -> EvaluationSets:
         except (ValueError, OSError) as error:
             raise ConfigError(f"{where}: {error}") from error
         if left_out:
-            print(f"{where}: {len(left_out)} rows left out ({summary(left_out)})", file=sys.stderr)
+            told = f"{where}: {len(left_out):,} rows left out: {summary(left_out)}"
+            print(printable(told), file=sys.stderr)
     return EvaluationSets(sets, config.decontamination)
 
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coevo import packages
+from coevo.screen import plain
 
 GIB = 2**30
 TINY = packages.HERE.parent / "agents" / "models" / "tiny"
@@ -77,15 +78,14 @@ def render(checks: Sequence[Check], console: Console) -> None:
             group = check.group
         word, colour = state(check)
         name = f"tier {check.name}" if check.group == "tier" else check.name
-        table.add_row(Text(word, colour), *map(Text, (name, check.found, check.wanted)))
+        table.add_row(Text(word, colour), *map(plain, (name, check.found, check.wanted)))
     console.print(table, highlight=False)
     # What only another tier needs is told in that tier's line.
     told = [check for check in checks if check.mend and (check.required or check.group == "tier")]
     if told:
         console.print("\nWhat to do:")
     for check in told:
-        line = f"  {check.name}: {check.mend}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(plain(f"  {check.name}: {check.mend}"), soft_wrap=True)
 
 
 def state(check: Check) -> tuple[str, str]:

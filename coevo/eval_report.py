@@ -11,11 +11,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
-from coevo.run_folder import write_whole
+from coevo.files import write_whole
+from coevo.screen import plain, points, share
 from environments.benchmarks import Benchmark, checksum
 
 CUT_OFF = 0.05  # share of completions that ended at the limit of tokens, from which we warn
@@ -73,7 +73,7 @@ def report(
         },
     }
     if "base" in scores:
-        base, final = scores["base"], scores["final"]
+        base, final = scores.values()
         result["difference"] = difference(base, final)
         if len(base) == 1:
             result["difference"]["delta_ci95"] = None
@@ -151,24 +151,27 @@ def render(result: dict[str, Any], console: Console) -> None:
     sampling = result["sampling"]
     own = f" of {result['environment']}" if result["benchmark"] == "heldout" else ""
     limit = f" (limit={result['limit']})" if result["limit"] else ""
-    console.print(
+    heading = (
         f"{result['benchmark']}{own}: {result['problems']} problems{limit} "
         f"x {result['k']} samples, temperature {sampling['temperature']:g}, "
         f"top-p {sampling['top_p']:g}, max_tokens {sampling['max_tokens']}, seed {result['seed']}"
     )
+    console.print(plain(heading))
     console.print(_table(result))
     console.print("95 % intervals, clustered by problem", style="dim")
+    if (latest := list(result["weights"])[-1]).startswith("round "):
+        console.print(plain(f"{latest} of {result['rounds']}: the run has not finished", "yellow"))
     for weights, counts in result["completions"].items():
-        console.print(Text(_told(weights, counts)))
+        console.print(plain(_told(weights, counts)))
     for warning in _warnings(result):
-        console.print(Text(f"warning: {warning}", style="yellow"))
+        console.print(plain(f"warning: {warning}", "yellow"))
     for one in result["left_out"][:LEFT_OUT]:
-        console.print(Text(f"left out: {one['where']}: {one['reason']}"), soft_wrap=True)
+        console.print(plain(f"left out: {one['where']}: {one['reason']}"), soft_wrap=True)
     if len(result["left_out"]) > LEFT_OUT:
         console.print(f"and {len(result['left_out']) - LEFT_OUT} more, which the result file lists")
     for file in result["files"]:
-        console.print(Text(f"file: {file['path']} sha256 {file['sha256']}"), soft_wrap=True)
-    console.print(Text(f"problems: sha256 {result['problems_sha256']}"), soft_wrap=True)
+        console.print(plain(f"file: {file['path']} sha256 {file['sha256']}"), soft_wrap=True)
+    console.print(plain(f"problems: sha256 {result['problems_sha256']}"), soft_wrap=True)
 
 
 def _table(result: dict[str, Any]) -> Table:
@@ -176,7 +179,7 @@ def _table(result: dict[str, Any]) -> Table:
     table.add_column("")
     weights = result["weights"]
     for name in weights:
-        table.add_column(f"{name}, %", justify="right")
+        table.add_column(plain(f"{name}, %"), justify="right")
     if "change" in result:
         table.add_column("change, points", justify="right")
     mean = f"mean@{result['k']}"
@@ -190,7 +193,7 @@ def _table(result: dict[str, Any]) -> Table:
         cells = [_value(_pick(own, part, group)[measure_name]) for own in weights.values()]
         if "change" in result:
             cells.append(_change(_pick(result["change"], part, group)[measure_name]))
-        table.add_row(label, *cells)
+        table.add_row(plain(label), *cells)
     return table
 
 
@@ -237,15 +240,8 @@ def _pick(block: dict[str, Any], part: str, group: str | None) -> dict[str, Any]
 
 
 def _value(figure: dict[str, Any]) -> str:
-    if figure["ci95"] is None:
-        return f"{100 * figure['value']:.1f}"
-    low, high = figure["ci95"]
-    half = max(high - figure["value"], figure["value"] - low)  # one side may be cut at 0 or 1
-    return f"{100 * figure['value']:.1f} ±{100 * half:.1f}"
+    return share(figure["value"], figure["ci95"])
 
 
 def _change(figure: dict[str, Any]) -> str:
-    if figure["ci95"] is None:
-        return f"{100 * figure['delta']:+.1f}"
-    low, high = (f"{100 * bound:+.1f}" for bound in figure["ci95"])
-    return f"{100 * figure['delta']:+.1f} [{low}, {high}]"
+    return points(figure["delta"], figure["ci95"])

@@ -12,6 +12,7 @@ from coevo.config import ConfigError
 from coevo.run_folder import RunFolder
 from coevo.store import Store
 from environments import Environment, Malformed, Problem
+from environments.printable import printable
 
 EXAMPLES = 3  # of attempts, pairs, descendants: as many are shown
 WIDTH = 160  # characters of a completion that are shown
@@ -34,7 +35,7 @@ def explain(run: RunFolder, wanted: str) -> str:
     pool = {problem.id: problem for problem in store.problems()}
     ids = _matching(pool, wanted, environment)
     if len(ids) > 1:
-        listed = ", ".join(f"{i} ({pool[i].statement})" for i in ids[:5])
+        listed = ", ".join(f"{i} ({shorten(pool[i].statement)})" for i in ids[:5])
         raise ConfigError(f"{wanted!r} begins {len(ids)} ids: {listed}")
     if ids:
         return _story(store, environment, pool, pool[ids[0]])
@@ -45,7 +46,7 @@ def explain(run: RunFolder, wanted: str) -> str:
     near = difflib.get_close_matches(wanted, dict.fromkeys(statements), n=3, cutoff=0.0)
     raise ConfigError(
         f"the run {run.name} has no problem {wanted!r}; the nearest statements are "
-        + ", ".join(repr(shorten(statement, 60)) for statement in near)
+        + ", ".join(f"'{shorten(statement, 60)}'" for statement in near)
     )
 
 
@@ -87,7 +88,7 @@ def _story(
     lines += ["", "attempts", *_attempts(store, environment, problem)]
     lines += ["", "preference pairs it fed", *_pairs(store, problem)]
     lines += ["", "descendants", *_descendants(store, pool, problem)]
-    return "\n".join(lines)
+    return told(lines)
 
 
 def _lineage(
@@ -108,8 +109,8 @@ def _lineage(
             lines += _origin(environment, parent, rows[0])
         again = Counter(row["status"] for row in rows[1:])
         if again and current.id == problem.id:
-            told = ", ".join(f"{count} x {status}" for status, count in again.items())
-            lines.append(f"    proposed again, and refused: {told}")
+            refused = ", ".join(f"{count} x {status}" for status, count in again.items())
+            lines.append(f"    proposed again, and refused: {refused}")
         current = parent
     return lines
 
@@ -175,8 +176,8 @@ def _attempts(store: Store, environment: Environment, problem: Problem) -> list[
         versions.setdefault(attempt.completion.policy_version, []).append(attempt)
     lines = []
     for version, own in versions.items():
-        told = ", ".join(f"{n} {s}" for s, n in Counter(a.verdict.status for a in own).items())
-        lines.append(f"  Solver version {version}: {told}")
+        counts = ", ".join(f"{n} {s}" for s, n in Counter(a.verdict.status for a in own).items())
+        lines.append(f"  Solver version {version}: {counts}")
         wrong = [attempt for attempt in own if not attempt.verdict.correct]
         for attempt in wrong[: EXAMPLES - 1] + [a for a in own if a.verdict.correct][:1]:
             found = describe(environment, problem, attempt.completion.text)
@@ -244,7 +245,7 @@ def descendants(children: dict[str, list[str]], problem_id: str) -> set[str]:
 def _refusal(
     environment: Environment, pool: dict[str, Problem], rows: Sequence[sqlite3.Row]
 ) -> str:
-    lines = [f"proposal {shorten(rows[0]['text'])!r}: refused"]
+    lines = [f"proposal '{shorten(rows[0]['text'])}': refused"]
     for row in rows:
         source = pool.get(row["source_id"])
         lines.append(
@@ -257,13 +258,13 @@ def _refusal(
             lines.append(f"    written from {source.id} {shorten(source.statement)}")
             lines.append(f"      {shorten(row['attempt_text'])}")
             lines.append(f"      Teacher: {describe(environment, source, row['attempt_text'])}")
-    return "\n".join(lines)
+    return told(lines)
 
 
 def reason(status: str, environment: Environment, text: str) -> str:
     """A proposal's status in a sentence."""
     if status.startswith("contaminated:"):
-        _, benchmark, how = status.split(":")
+        _, benchmark, how = status.split(":", 2)
         return f"it is, or nearly is, a problem of the evaluation set {benchmark} ({how})"
     if not status.startswith("malformed"):
         return REFUSALS.get(status, status)
@@ -273,6 +274,11 @@ def reason(status: str, environment: Environment, text: str) -> str:
 
 
 def shorten(text: str, width: int = WIDTH) -> str:
-    """One line of at most `width` characters."""
-    line = " / ".join(part.strip() for part in text.splitlines() if part.strip())
+    """One printable line of at most `width` characters."""
+    line = printable(" / ".join(part.strip() for part in text.splitlines() if part.strip()))
     return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def told(lines: Sequence[str]) -> str:
+    """The lines as they are shown: whatever a database holds, none of them is two, or acts."""
+    return "\n".join(map(printable, lines))

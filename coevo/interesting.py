@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from coevo.explain import children_of, descendants, shorten
+from coevo.explain import children_of, descendants, shorten, told
+from coevo.program import command
 from coevo.run_folder import RunFolder
 
 SHOWN = 3
@@ -19,7 +20,7 @@ def overview(run: RunFolder) -> str:
         correct, attempts = history[problem_id][place]
         return correct / attempts
 
-    def told(problem_id: str, place: int) -> str:
+    def figures(problem_id: str, place: int) -> str:
         correct, attempts = history[problem_id][place]
         return f"{correct}/{attempts}"
 
@@ -35,28 +36,28 @@ def overview(run: RunFolder) -> str:
         key=lambda i: (-len(history[i]), -pool[i].level),
     )
     sections = [
-        ("most improved", [(i, f"{told(i, 0)} -> {told(i, -1)}") for i in improved]),
+        ("most improved", [(i, f"{figures(i, 0)} -> {figures(i, -1)}") for i in improved]),
         ("most descendants", [(i, f"{made[i]}") for i in fruitful]),
-        ("hardest", [(i, f"{told(i, -1)} after {len(history[i])} rounds") for i in hardest]),
+        ("hardest", [(i, f"{figures(i, -1)} after {len(history[i])} rounds") for i in hardest]),
     ]
     lines = [f"{run.name}: {len(pool)} problems, {run.store.last_round()} rounds"]
     for title, rows in sections:
         lines += ["", title]
         lines += [
-            f"  {i}  {shorten(pool[i].statement, 60)}  {figures}" for i, figures in rows[:SHOWN]
+            f"  {i}  {shorten(pool[i].statement, 60)}  {standing}" for i, standing in rows[:SHOWN]
         ] or ["  none"]
     refused = run.store.query(
         "SELECT status, count(*) AS count, min(text) AS text FROM proposals "
         "WHERE status != 'admitted' GROUP BY status ORDER BY count DESC"
     )
     lines += ["", "refused proposals"]
-    lines += [f"  {r['count']} {r['status']}, such as {shorten(r['text'], 60)!r}" for r in refused]
+    lines += [f"  {r['count']} {r['status']}, such as '{shorten(r['text'], 60)}'" for r in refused]
     lines += [] if refused else ["  none"]
     lines += _asked(run) + _unusable(run)
     if pool:
         example = next((ids[0][0] for _, ids in sections if ids), next(iter(pool)))
-        lines += ["", f"more of one: coevo explain {run.path} {example}"]
-    return "\n".join(lines)
+        lines += ["", f"more of one: {command('explain', run.path, example)}"]
+    return told(lines)
 
 
 def _asked(run: RunFolder) -> list[str]:
@@ -93,7 +94,7 @@ def _unusable(run: RunFolder) -> list[str]:
     )
     lines = [
         f"  {r['count']} {r['role']} {r['task']}: {r['kind']}"
-        + (f", such as {shorten(r['text'], 60)!r}" if r["text"] else "")
+        + (f", such as '{shorten(r['text'], 60)}'" if r["text"] else "")
         for r in rows
     ]
     return ["", "replies that could not be used", *lines] if lines else []

@@ -13,21 +13,25 @@ from coevo import compose
 from coevo.config import ConfigError
 from coevo.decontamination import OWN, EvaluationSets, Match, registered
 from coevo.explain import shorten
-from coevo.run_folder import RunFolder, open_run, write_whole
+from coevo.files import write_whole
+from coevo.run_folder import RunFolder, open_run
+from coevo.screen import plain
+from coevo.trust import confirm
 from environments import Problem
 from environments.benchmark import heldout
+from environments.printable import printable
 
 SHOWN = 20  # leaks that are printed; the file has all
 
 
-def main(name: str, words: Sequence[str]) -> int:
+def main(name: str, words: Sequence[str], trust: bool = False) -> int:
     """Prints the report and writes `leaks.json` into the run; 1 if anything has leaked."""
-    run = open_run(name)
+    run = open_run(name, trust)
     report = inspect(run, words)
     path = run.path / "leaks.json"
     write_whole(path, [json.dumps(report, indent=1)])
     render(report, Console(highlight=False))
-    print(f"written: {path}")
+    print(printable(f"written: {path}"))
     return 1 if report["leaks"] else 0
 
 
@@ -37,7 +41,9 @@ def inspect(run: RunFolder, words: Sequence[str] = ()) -> dict[str, Any]:
     `words` are of the form `gsm8k=FILE`, or `gsm8k` for the hub, and keys of `decontamination`.
     Raises `ConfigError` on a word or a set that cannot be read.
     """
-    config = compose.from_plain(compose.load(run.path / "config.yaml"), _overrides(words))
+    overrides = _overrides(words)
+    config = compose.from_plain(compose.load(run.path / "config.yaml"), overrides)
+    confirm(config, run.path, overrides, trust=run.trust, only=("environment", "decontamination"))
     reserved = heldout(run.environment, config.evaluation.per_cell)
     sets = registered(config, reserved)
     names = [OWN, *config.decontamination.against]
@@ -122,19 +128,21 @@ def _set_of(status: str) -> str:
 
 
 def render(report: dict[str, Any], console: Console) -> None:
-    table = Table(title=f"{report['run']}: {report['pool']} problems in the pool")
+    table = Table(title=plain(f"{report['run']}: {report['pool']} problems in the pool"))
     table.add_column("evaluation set")
     for name in ("problems", "leaked", "refused"):
         table.add_column(name, justify="right")
     for name, row in report["sets"].items():
-        table.add_row(name, *(f"{row[key]:,}" for key in ("problems", "leaked", "refused")))
+        table.add_row(plain(name), *(f"{row[key]:,}" for key in ("problems", "leaked", "refused")))
     console.print(table)
     for leak in report["leaks"][:SHOWN]:
-        console.print(
+        lines = [
             f"{leak['problem_id']} ({leak['author']}, round {leak['admitted']}) "
-            f"{leak['how']} {leak['score']:.2f} in {leak['set']}:\n"
-            f"  {shorten(leak['statement'], 70)}\n  {shorten(leak['evaluation_statement'], 70)}",
-            markup=False,
-        )
+            f"{leak['how']} {leak['score']:.2f} in {leak['set']}:",
+            f"  {shorten(leak['statement'], 70)}",
+            f"  {shorten(leak['evaluation_statement'], 70)}",
+        ]
+        for line in lines:
+            console.print(plain(line))
     if len(report["leaks"]) > SHOWN:
         console.print(f"and {len(report['leaks']) - SHOWN} more")

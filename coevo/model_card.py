@@ -9,7 +9,9 @@ from typing import Any
 
 from coevo import __version__, compose
 from coevo.config import Config, LearnerConfig, changed_fields, fields_of
+from coevo.overrides import literal
 from coevo.run_folder import RunFolder
+from environments.printable import in_block, in_cell, in_code
 
 UNTOUCHED = ("name", "runs_dir", "experiment")
 
@@ -21,19 +23,19 @@ def model_card(run: RunFolder, role: str, round: int) -> str:
     lines = [
         "---",
         "library_name: transformers",
-        *([f"base_model: {block.model}"] if "/" in block.model else []),
+        *([f"base_model: {json.dumps(block.model)}"] if "/" in block.model else []),
         "pipeline_tag: text-generation",
         "tags: [coevo, self-improvement]",
         "---",
         "",
-        f"# {run.name}: the {role.capitalize()} after round {round}",
+        f"# {in_cell(run.name)}: the {role.capitalize()} after round {round}",
         "",
-        f"Made by coevo {__version__} from the base model `{block.model}`: a Teacher, a Solver and "
-        f"a Generator co-evolved for {round} rounds on `{config.environment.name}` (experiment "
-        f"`{config.experiment}`, seed {config.seed}). The {role.capitalize()} learned by "
+        f"Made by coevo {__version__} from the base model {in_code(block.model)}: a Teacher, a "
+        f"Solver and a Generator co-evolved for {round} rounds on {in_code(config.environment.name)} "
+        f"(experiment {in_code(config.experiment)}, seed {config.seed}). The {role.capitalize()} learned by "
         f"{_learner(block.learner)}.",
         "",
-        f"Its prompts are made from the template `{block.template}`"
+        f"Its prompts are made from the template {in_code(block.template)}"
         + (", inside the chat template." if block.policy.chat else ", without a chat template."),
         f"It was sampled at temperature {block.sampling.temperature:g}, "
         f"top-p {block.sampling.top_p:g}, at most {block.sampling.max_tokens} tokens.",
@@ -55,11 +57,11 @@ def model_card(run: RunFolder, role: str, round: int) -> str:
         "",
         "## The run again",
         "",
-        "```",
-        command(config),
-        "```",
+        in_block(command(config)),
         "",
-        f"and this folder: `coevo export {run.name} --what model --role {role} --to FOLDER`.",
+        "and this folder: "
+        + in_code(f"coevo export {run.name} --what model --role {role} --to FOLDER")
+        + ".",
         "",
     ]
     return "\n".join(lines)
@@ -82,32 +84,40 @@ def _figures(summary: dict[str, Any] | None, role: str, round: int) -> list[str]
         return [
             "| | first round | last round |",
             "| --- | --- | --- |",
-            f"| valid problems | {100 * first:.1f} % | {100 * last:.1f} % |",
-            f"| mean utility | {worth[0]:.3f} | {worth[1]:.3f} |",
+            f"| valid problems | {_percent(first)} | {_percent(last)} |",
+            "| mean utility | "
+            + " | ".join("none" if value is None else f"{value:.3f}" for value in worth)
+            + " |",
         ]
     lines = []
     for name, figures in summary["benchmarks"].items():
         low, high = figures["delta_ci95"]
         metric = figures["metric"]
         lines += [
-            f"Benchmark `{name}`, {figures['problems']} problems:",
+            f"Benchmark {in_code(name)}, {figures['problems']} problems:",
             "",
             "| | base | final | change (95 % interval) |",
             "| --- | --- | --- | --- |",
-            f"| {metric} | {100 * figures['base']:.1f} % | {100 * figures['final']:.1f} % "
+            f"| {in_cell(metric)} | {100 * figures['base']:.1f} % | {100 * figures['final']:.1f} % "
             f"| {100 * figures['delta']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points |",
         ]
         for key in [key for key in figures if key.startswith(("pass@", "maj@"))]:
             base, final = figures[key]["base"], figures[key]["final"]
             change = 100 * (final - base)
-            lines.append(f"| {key} | {100 * base:.1f} % | {100 * final:.1f} % | {change:+.1f} |")
+            lines.append(
+                f"| {in_cell(key)} | {100 * base:.1f} % | {100 * final:.1f} % | {change:+.1f} |"
+            )
         for level, (base, final) in figures["by_level"].items():
             change = 100 * (final - base)
             lines.append(
-                f"| {metric}, level {level} | {100 * base:.1f} % | {100 * final:.1f} % "
+                f"| {in_cell(f'{metric}, level {level}')} | {100 * base:.1f} % | {100 * final:.1f} % "
                 f"| {change:+.1f} |"
             )
     return [*lines, "", "The interval is clustered by problem: one run, one seed."]
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.1f} %"
 
 
 def command(config: Config) -> str:
@@ -119,16 +129,16 @@ def command(config: Config) -> str:
         change.partition(":")[0] for change in changed_fields(default, compose.to_plain(config))
     }
     for path, value, _ in fields_of(config):
-        if path.startswith("environment.options"):
+        if f"{path}." in compose.OPEN:
             words += [f"{path}.{key}={_literal(own)}" for key, own in value.items()
                       if f"{path}.{key}" in changed]  # fmt: skip
         elif path in changed and path not in UNTOUCHED[: 3 if known else 2]:
-            words.append(f"{path}={_literal(value)}")
+            words.append(f"{path}={literal(value)}")
     return shlex.join(["coevo", "run", *words])
 
 
 def _literal(value: Any) -> str:
-    """A value in Hydra's grammar."""
+    """A value of an open block, in Hydra's grammar."""
     if isinstance(value, str):
         plain = value.replace("_", "").replace("-", "").replace("/", "").replace(".", "")
         if (

@@ -12,6 +12,7 @@ from coevo import footprint
 from coevo.misfits import Member
 from coevo.placement import Actor, Gpu, fullest
 from coevo.plan import Plan, group_of
+from coevo.screen import plain
 
 TIGHT = 0.95  # share of a GPU above which an estimate's error decides
 PARTS = ("weights", "adapters", "gradients", "optimizer", "gathered", "bf16 copies", "KV cache",
@@ -31,26 +32,31 @@ def render(plan: Plan, console: Console) -> None:
         _show(console, f"Memory of a worker{where}, GiB", memory(held))
     if any(gpu.actors for gpu in plan.layout.gpus):
         _show(console, "GPUs, GiB", gpus(plan))
-    _line(console, "\nNotes")
+    _title(console, "Notes")
     for note in notes(plan):
         _line(console, f"- {note}")
     if plan.fits:
-        _line(console, "\nEverything fits.")
+        _title(console, "Everything fits.")
         return
-    _line(console, "\nWhat does not fit:")
+    _title(console, "What does not fit:")
     for misfit in plan.misfits:
-        console.print(Text(misfit.where, "red"), soft_wrap=True)
+        console.print(plain(misfit.where, "red"), soft_wrap=True)
         _line(console, f"  {misfit.why}")
         _line(console, f"  write {misfit.write}")
 
 
 def _line(console: Console, text: str) -> None:
     """One line; whole when piped, so that what is to be written can be copied."""
-    console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+    console.print(plain(text), soft_wrap=not console.is_terminal)
+
+
+def _title(console: Console, text: str) -> None:
+    console.print()
+    _line(console, text)
 
 
 def _show(console: Console, title: str, table: Table) -> None:
-    _line(console, f"\n{title}")
+    _title(console, title)
     console.print(table, highlight=False)
 
 
@@ -72,7 +78,7 @@ def models(plan: Plan) -> Table:
         role = member.role
         size = _count(member.model.parameters) if member.model else "unknown" * member.loads
         rollouts = f"{role.policy.name} {role.policy.dtype}" if member.loads else role.policy.name
-        table.add_row(*map(Text, (member.name, role.model, size, rollouts, _training(member))))
+        table.add_row(*map(plain, (member.name, role.model, size, rollouts, _training(member))))
     return table
 
 
@@ -100,7 +106,7 @@ def actors(plan: Plan) -> Table:
         where = ", ".join(dict.fromkeys(places)) + ("; " if places and missing else "")
         where += f"no room for {missing}" if missing else ""
         row = (actor.name, str(actor.workers), f"{actor.gpus:g}", str(actor.threads), where)
-        table.add_row(*map(Text, row))
+        table.add_row(*map(plain, row))
     return table
 
 

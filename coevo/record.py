@@ -10,7 +10,9 @@ from typing import Any
 from agents.records import Attempt, Failure, PreferencePair, Proposal, Ruling
 from coevo.clock import Cost
 from coevo.curriculum import Curriculum, Standing
-from coevo.evaluate import Score
+from coevo.damage import seal
+from coevo.evaluate import Score, flat
+from coevo.failing import Outcome, alarms
 from coevo.store import Store
 from environments import Problem
 
@@ -31,6 +33,7 @@ class RoundRecord:
     scores: list[Score] | None = None
     rulings: list[tuple[Attempt, Ruling]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     canaries: list[tuple[str, bool]] = field(default_factory=list)
 
     # -- the numbers ----------------------------------------------------------------------------
@@ -54,8 +57,7 @@ class RoundRecord:
         for role, update in self.updates.items():
             values |= {f"{role}/{name}": value for name, value in update.items()}
         if self.scores:
-            k = self.scores[0].k
-            values[f"heldout/mean@{k}"] = statistics.fmean(s.correct / k for s in self.scores)
+            values |= flat(self.scores)
         return values
 
     def _solver(self) -> dict[str, float]:
@@ -190,9 +192,10 @@ class RoundRecord:
             store.add_costs(t, costs)
             store.add_judgements(self.rulings)
             store.add_failures(t, self.failures)
-            store.add_alarms(t, self.alarms(metrics))
+            store.add_alarms(t, [*self.alarms(metrics), *alarms(self.outcomes)])
             if self.scores is not None:
                 by_id = {problem.id: problem for problem in heldout}
                 rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]
                 store.add_evaluation(t, "heldout", rows)
             store.add_round(t, metrics, seconds)
+            seal(store, t)

@@ -13,29 +13,39 @@ from typing import Any
 
 import environments
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
-from coevo import checkpoint, compose
-from coevo.claim import RunError, guarded, locked, new_folder
+from coevo import checkpoint, compose, places
+from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
+from coevo.damage import check, whole_rounds
 from coevo.decontamination import EvaluationSets, registered
+from coevo.failing import alarms
+from coevo.files import write_whole
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
+from coevo.program import command
 from coevo.record import RoundRecord
-from coevo.run_folder import make_environment, write_whole
+from coevo.run_folder import check_files, make_environment, read_summary
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, reference_lessons, sample_seeds, tell
 from coevo.store import Store
 from coevo.summary import digest, summarize
 from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
+from coevo.trust import confirm
 from environments.benchmark import heldout
+from environments.printable import printable
 
 # What may differ when a run goes on: it decides when and where things are done, not which.
 FREE = re.compile(
     r"rounds:|runtime\.|tracker\.|name:|runs_dir:|checkpoint\."
     r"|agents\.\w+\.policy\.endpoint\.(?!structured|price)"
+)
+# Of these, what leads elsewhere is said when it changes.
+TOLD = re.compile(
+    r"runtime\.address:|tracker\.wandb\.|agents\.\w+\.policy\.endpoint\.(url|key_env|cache):"
 )
 
 
@@ -47,24 +57,39 @@ def start(config: Config) -> dict[str, Any]:
 
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
-    check_means(config)
-    environment = make_environment(config.environment)
-    given = _given(config, environment)  # before anything is written
+    given = check_start(config)  # before anything is written
     folder = new_folder(config)
-    with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
-        return _drive(config, folder, store, given)
+    with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+        return _drive(config, watch, store, given)
+
+
+def check_start(config: Config) -> Given:
+    """What a new run of this configuration starts from, once it is known that it can start.
+
+    Writes nothing. Raises `ConfigError` if engine, model, environment, seeds or evaluation sets are
+    not there, or the name is in use.
+    """
+    config.runs_dir = places.expanded(config.runs_dir)
+    check_name(config)
+    check_means(config)
+    return _given(config, make_environment(config.environment))
 
 
 def resume(
-    folder: Path, overrides: Sequence[str] = (), allow_changes: bool = False
+    folder: Path,
+    overrides: Sequence[str] = (),
+    allow_changes: bool = False,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Goes on from the last whole round, with more rounds if asked for.
 
     A changed configuration is refused with the list of changed fields, except for what changes
-    nothing of what a round does (`FREE`), unless it is allowed.
+    nothing of what a round does (`FREE`), unless it is allowed. What the folder asks for beyond
+    itself is refused unless the overrides give it too, or `trust` confirms it.
     """
     if not (folder / "run.db").exists():
         raise RunError(f"{folder} is not the folder of a run: it has no run.db")
+    check_files(folder)
     saved = compose.load(folder / "config.yaml")
     config = compose.from_plain(saved, overrides)
     config.name, config.runs_dir = folder.name, str(folder.parent)
@@ -76,25 +101,74 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
+    if (summary := _finished(config, folder, changes)) is not None:
+        return summary
+    confirm(config, folder, overrides, trust=trust)
+    for change in changes:
+        if TOLD.match(change):
+            print(printable(f"from here on with another {change}"), flush=True)
     check_means(config)
-    with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
-        compose.save(config, folder / "config.yaml")
+    with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+        run_id = store.meta("wandb_id") or ""
+        if not compose.as_written(folder / "config.yaml", run_id) and not allow_changes:
+            raise ConfigError(
+                f"{folder / 'config.yaml'} was edited, is damaged, or is another run's: put it back, "
+                "or write --allow-changes to go on with what it says"
+            )
         environment = make_environment(config.environment)
-        return _drive(config, folder, store, _given(config, environment))
+        given = _given(config, environment)
+        compose.save(config, folder / "config.yaml", run_id)
+        return _drive(config, watch, store, given)
 
 
-def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str, Any]:
+def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str, Any] | None:
+    """The summary of a run that has as many rounds as are asked for; None if there is work to do.
+
+    Raises `ConfigError` if it has more, or if it was stopped before the last of these rounds was
+    evaluated. A finished run is only taken up again for other settings than `rounds`.
+    """
+    with closing(Store(folder / "run.db", read_only=True)) as store:
+        done = store.last_round()
+        evaluated = bool(store.evaluation(done, "heldout"))
+    more = f"write rounds={done + 1} or more to go on"
+    if done < 1 or config.rounds > done:
+        return None
+    if config.rounds < done:
+        raise ConfigError(
+            f"rounds={config.rounds}: {folder} has {done} rounds already, and cannot have fewer; {more}, "
+            f"or start another run: {command('run', f'rounds={config.rounds}')} …"
+        )
+    if not evaluated:
+        raise ConfigError(
+            f"rounds={config.rounds}: {folder} was stopped after round {done} of more, which was not "
+            f"evaluated as a last one is; {more}"
+        )
+    others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
+    summary = None if others else read_summary(folder)
+    if summary is None or summary["rounds"] != done:
+        return None
+    print(f"{printable(folder)} has finished: {done} round{'s' * (done != 1)}; {more}")
+    if config.tracker.console:
+        from rich.console import Console
+
+        from coevo.tracking.console import print_summary
+
+        print_summary(Console(highlight=False), summary, folder.name, folder)
+    return summary
+
+
+def _drive(config: Config, watch: Watch, store: Store, given: Given) -> dict[str, Any]:
     """Runs to the end; a learner that dies is taken up again from the last checkpoint."""
     for attempt in range(config.runtime.restarts + 1):
-        session = Session(config, folder, store, given)
+        session = Session(config, watch, store, given)
         try:
             return session.run()
         except WorkerLost as error:
             if attempt == config.runtime.restarts:
                 raise RunError(
-                    f"{error}; coevo resume {folder} goes on from the last round"
+                    f"{error}; {command('resume', watch.folder)} goes on from the last round"
                 ) from error
-            print(f"{error}; going on from the last checkpoint", flush=True)
+            print(printable(f"{error}; going on from the last checkpoint"), flush=True)
         finally:
             session.close()
     raise AssertionError("unreachable")
@@ -106,17 +180,20 @@ def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str
 class Session:
     """One process working on a run: opens everything, drives the rounds, closes everything."""
 
-    def __init__(self, config: Config, folder: Path, store: Store, given: Given):
-        self.config, self.folder, self.store, self.given = config, folder, store, given
+    def __init__(self, config: Config, watch: Watch, store: Store, given: Given):
+        self.config, self.watch, self.folder = config, watch, watch.folder
+        self.store, self.given = store, given
         self.clock = Clock()
         self.environment = make_environment(config.environment)
-        self.tracker = make_tracker(config.tracker, folder)
+        self.tracker = make_tracker(config.tracker, self.folder)
         self.runtime: Runtime = InlineRuntime()
 
     def run(self) -> dict[str, Any]:
         config, first = self.config, self._rewind() + 1
         last = max(config.rounds, first - 1)
+        self.watch.check()
         self.tracker.start(self._info(first))
+        self.watch.note("metrics.jsonl", "run.db-wal")
         self.runtime = make_runtime(
             config.runtime.kind, config.runtime.address, config.runtime.restarts
         )
@@ -129,14 +206,18 @@ class Session:
         if first == 0:
             self._commit(self._set_up())
         else:
-            self.team.load(checkpoint.folder_of(self._checkpoints(), first - 1), self.versions)
+            source = checkpoint.folder_of(self._checkpoints(), first - 1)
+            checkpoint.require(source, self.versions, [m.name for m in self.team.trained()])
+            self.team.load(source, self.versions)
         for t in range(max(first, 1), last + 1):
             record = self.loop.round(t)
             every = config.evaluation.every
             if t == config.rounds or (every and t % every == 0):
                 record.scores = self.loop.evaluate(t)
             self._commit(record)
-        return self._finish()
+        summary = self._finish()
+        self.watch.check()
+        return summary
 
     def _rewind(self) -> int:
         """Goes back to the newest round that both database and checkpoint have; -1 if none.
@@ -144,17 +225,22 @@ class Session:
         Raises `RunError` if there are rounds but no usable checkpoint.
         """
         self.versions: dict[str, int] = {}
-        done = self.store.last_round()
-        if done < 0:
+        done, lost = whole_rounds(self.store)
+        if lost:
+            print(f"passed over: {lost}", flush=True)
+        elif done < 0:
+            self.store.forget_after(-1)
             return -1
         try:
             folder, state, damaged = checkpoint.newest(self._checkpoints(), done)
         except checkpoint.CheckpointError as error:
-            raise RunError(f"{self.folder} cannot be resumed: {error}") from error
+            what = f"{lost}; {error}" if lost else str(error)
+            raise RunError(f"{self.folder} cannot be resumed: {what}") from error
         for message in damaged:
-            print(f"passed over: {message}; going back to {folder.name}", flush=True)
+            print(printable(f"passed over: {message}; going back to {folder.name}"), flush=True)
         self.versions = state["versions"]
         self.store.forget_after(state["round"])
+        check(self.store)
         return state["round"]
 
     def _checkpoints(self) -> Path:
@@ -209,6 +295,7 @@ class Session:
         """Checkpoint, then database, then trackers: the database row is what makes a round whole."""
         t = record.round
         self.tracker.phase(t, "commit")
+        self.watch.check()
         versions = {member.name: member.version for member in self.team.members()}
         root = self._checkpoints()
         checkpoint.write(
@@ -227,6 +314,7 @@ class Session:
                 problems=record.table(self.curriculum),
                 success_map=record.success_map(self.curriculum),
                 seconds_left=self._seconds_left(t),
+                failing=[told for _, told in alarms(record.outcomes)],
             )
         )
 

@@ -14,8 +14,11 @@ from coevo.gate import Gate
 from coevo.seeding import generator
 from environments import Environment, Malformed, Problem, columns
 from environments.data_files import Fields, LeftOut, checked, read_records, summary
+from environments.printable import printable
 
 READ = (*columns.STATEMENT, *columns.ANSWER, "solution")  # columns of a seed file
+
+IDLE = 20_000  # draws in a row without a new problem, after which there are no more
 
 
 def sample_seeds(
@@ -37,9 +40,13 @@ def sample_seeds(
     taken: set[str] = set()
     seeds: list[Problem] = []
     shares, drawn = environment.shares(cells), [0] * len(cells)
+    idle = 0
     for _ in range(200 * config.seeds):
         if len(seeds) == config.seeds:
             return seeds
+        if idle == IDLE:
+            break
+        idle += 1
         cell = min(range(len(cells)), key=lambda i: (drawn[i] + 1) / shares[i])
         drawn[cell] += 1
         family, level = cells[cell]
@@ -48,6 +55,7 @@ def sample_seeds(
         if signature not in taken and gate.leak(problem) is None:
             taken.add(signature)
             seeds.append(problem)
+            idle = 0
     raise ConfigError(
         f"curriculum.seeds={config.seeds}: {environment.name} gave only {len(seeds)} different problems "
         f"at levels {low} to {high}; write fewer seeds or more levels"
@@ -103,7 +111,8 @@ def reference_lessons(
 def tell(where: str, left_out: Sequence[LeftOut]) -> None:
     """Says on stderr which rows are not used, if any."""
     if left_out:
-        print(f"{where}: {len(left_out):,} rows left out: {summary(left_out)}", file=sys.stderr)
+        told = f"{where}: {len(left_out):,} rows left out: {summary(left_out)}"
+        print(printable(told), file=sys.stderr)
 
 
 Placed = tuple[str, Problem]  # where a seed stands, and the seed

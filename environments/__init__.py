@@ -1,5 +1,10 @@
 """What is asked of the agents, and how it is judged. Imports neither torch nor ray."""
 
+import importlib
+import re
+import traceback
+from typing import Any
+
 from environments.base import (
     Diagnosis,
     Environment,
@@ -9,7 +14,16 @@ from environments.base import (
     problem_id,
 )
 
-__all__ = ["Diagnosis", "Environment", "Malformed", "Problem", "Verdict", "make", "problem_id"]
+__all__ = [
+    "Diagnosis",
+    "Environment",
+    "Malformed",
+    "Problem",
+    "Verdict",
+    "find",
+    "make",
+    "problem_id",
+]
 
 ENVIRONMENTS = {
     "arithmetic": "environments.arithmetic:Arithmetic",
@@ -20,22 +34,41 @@ ENVIRONMENTS = {
 }
 
 
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
 def make(name: str, **options: object) -> Environment:
-    """The environment called `name`, built with its `options`.
+    """The environment called `name`, built with its `options`; raises `ValueError` as `find` does."""
+    return find(name)(**options)
 
-    Raises `ValueError` if no environment has that name; a name of the form
-    `package.module:Class` builds an environment of the user's own.
+
+def find(name: Any) -> type[Environment]:
+    """The class of an environment: a built-in one, or `package.module:Class` of the user's own.
+
+    Importing a module runs it, so a name that the user has not written himself is only looked up
+    after he has confirmed it. Nothing but a subclass of `Environment` is returned, and nothing is
+    called. Raises `ValueError` that says what to write instead.
     """
-    import importlib
-
-    path = ENVIRONMENTS.get(name, name)
-    if ":" not in path:
+    path = ENVIRONMENTS.get(name, name) if isinstance(name, str) else ""
+    if not _PATH.fullmatch(path):
         raise ValueError(
             f"environment {name!r} does not exist; write one of {', '.join(ENVIRONMENTS)}, "
             "or package.module:Class for one of your own"
         )
-    module, attribute = path.split(":")
-    environment = getattr(importlib.import_module(module), attribute)(**options)
-    if not isinstance(environment, Environment):
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except Exception as error:  # whatever the user's module raises while it is imported
+        raise ValueError(f"{module} cannot be imported ({_told(error)})") from error
+    if found is None:
+        raise ValueError(f"the module {module} has no class {attribute}")
+    if not (isinstance(found, type) and issubclass(found, Environment)):
         raise ValueError(f"{path} is not a subclass of environments.Environment")
-    return environment
+    return found
+
+
+def _told(error: Exception) -> str:
+    """An error in a line, with the place in the code where it was raised."""
+    trace = traceback.extract_tb(error.__traceback__)
+    place = f", {trace[-1].filename}, line {trace[-1].lineno}" if trace else ""
+    return f"{type(error).__name__}: {error}{'' if isinstance(error, ImportError) else place}"

@@ -11,6 +11,7 @@ from typing import Any
 from coevo.config import TrackerConfig
 from coevo.tracking.jsonl import JsonlTracker
 from coevo.tracking.records import RoundReport, RunInfo, Tracker
+from environments.printable import printable
 
 __all__ = ["RoundReport", "RunInfo", "Tracker", "Trackers", "make_tracker"]
 
@@ -60,7 +61,7 @@ class Trackers:
                 del self._optional[name]
                 with contextlib.suppress(Exception):
                     tracker.close()
-                reason = " ".join(str(error).split()) or "no reason given"
+                reason = printable(" ".join(str(error).split())) or "no reason given"
                 with contextlib.suppress(OSError):
                     print(
                         f"warning: {name} failed and is off for the rest of this run "

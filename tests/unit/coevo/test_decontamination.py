@@ -174,7 +174,7 @@ def test_a_problem_whose_answer_cannot_be_used_is_one_of_the_set_all_the_same(
     found = registered(config, [])
     assert [problem.statement for _, problem, _ in found.entries] == [ROOTS, TRAIN]
     told = capsys.readouterr().err
-    assert f"decontamination.against.{name}: 2 rows left out (line 4: " in told
+    assert f"decontamination.against.{name}: 2 rows left out: line 4: " in told
     assert "\"question\" must be a text, found ''; line 5: is not JSON" in told
 
 
