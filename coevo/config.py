@@ -275,7 +275,8 @@ class LoopConfig:
 class CurriculumConfig:
     seeds: int = between(1, 1_000_000, 100)
     seed_levels: list[int] = field(default_factory=lambda: [2, 5])  # lowest, highest
-    seed_file: str | None = None  # JSONL with `statement` and optionally `answer`, `solution`
+    seed_file: str | None = None  # JSONL, JSON or parquet: statement, if known answer and solution
+    seed_rows: str = one_of("all", "any")  # any: rows of it that cannot be used are left out
     replay_share: float = between(0.0, 1.0, 0.25)  # of a round's batch
     backlog_share: float = between(0.0, 1.0, 0.05)  # of a round's batch: too-hard ones again
     replay: str = one_of("uniform", "utility")  # utility: by that of the cell's mean success

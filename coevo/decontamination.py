@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import Any, Literal
 
 from coevo.config import Config, ConfigError, DecontaminationConfig, nearest
 from environments import Problem
-from environments.math_rows import read_table
+from environments.data_files import LeftOut, summary
+from environments.printable import printable
 
 How = Literal["exact", "ngrams", "near", "signature"]
 OWN = "heldout"  # the run's own held-out set
@@ -139,33 +141,40 @@ class EvaluationSets:
 
 def registered(config: Config, heldout: Iterable[Problem]) -> EvaluationSets:
     """The run's own held-out set and those of `decontamination.against`: benchmarks of `coevo eval`
-    by their names, and under any other name a file with `statement` and `answer` on each line.
+    by their names, and under any other name a file that has statements in the same columns.
 
-    Raises `ConfigError` if one cannot be read.
+    A row without a statement has nothing to be compared with: it is left out, and told on stderr.
+    Raises `ConfigError` if a set cannot be read.
     """
     sets: dict[str, Iterable[Problem]] = {OWN: heldout}
     for name, path in config.decontamination.against.items():
+        where = f"decontamination.against.{name}"
         try:
-            sets[name] = _read(name, path)
+            sets[name], left_out = _read(name, path)
         except (ValueError, OSError) as error:
-            raise ConfigError(f"decontamination.against.{name}: {error}") from error
+            raise ConfigError(f"{where}: {error}") from error
+        if left_out:
+            told = f"{where}: {len(left_out):,} rows left out: {summary(left_out)}"
+            print(printable(told), file=sys.stderr)
     return EvaluationSets(sets, config.decontamination)
 
 
-def _read(name: str, path: Any) -> list[Problem]:
-    from environments.benchmarks import load, names
+def _read(name: str, path: Any) -> tuple[list[Problem], list[LeftOut]]:
+    from environments.benchmarks import BUILT_IN, all_statements, load, names
 
     if name == OWN or not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise ValueError(f"{name!r} cannot be the name of a set; {OWN} is always registered")
-    if name in names():
-        return load(name, path)
-    if not isinstance(path, str):
+    if path is not None and not isinstance(path, str):
+        raise ValueError(f"{path!r} is no file; write {name}=FILE")
+    if path is None and name not in names():
         hint = nearest(name, names())
         raise ValueError(f"it is no benchmark{hint}; write {name}=FILE for a set of your own")
-    return [
-        Problem(domain=name, family=row.family, statement=row.statement, answer=row.answer)
-        for row in read_table(path).rows
-    ]
+    if path is None and name in BUILT_IN:
+        return load(name), []
+    found, left_out = all_statements(name, path)
+    if not found:
+        raise ValueError(f"{path}: no row has a statement ({summary(left_out)})")
+    return [Problem(domain=name, family=name, statement=text) for text in found], left_out
 
 
 def words(text: str) -> list[str]:

@@ -262,7 +262,13 @@ def prepare(config: Config, request: Request) -> tuple[Config, Benchmark]:
         environment = make_environment(config.environment)
         problems = heldout(environment, config.evaluation.per_cell)
         options = config.environment.options
-        found = Benchmark(name=OWN, environment=own, options=options, problems=tuple(problems))
+        found = Benchmark(
+            name=OWN,
+            environment=own,
+            options=options,
+            problems=tuple(problems),
+            left_out=environment.left_out,
+        )
     else:
         try:
             found = benchmarks.open_benchmark(request.benchmark, **request.file)

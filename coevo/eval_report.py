@@ -20,6 +20,7 @@ from environments.benchmarks import Benchmark, checksum
 
 CUT_OFF = 0.05  # share of completions that ended at the limit of tokens, from which we warn
 LISTED = 5  # problems that are named on the screen; the file names all
+LEFT_OUT = 50  # rows likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def report(
             dataclasses.asdict(one) for one in benchmark.unscorable if one.problem_id in ids
         ],
         "repeated": list(benchmark.repeated),
+        "left_out": [dataclasses.asdict(one) for one in benchmark.left_out],
+        "compared_as_words": [one for one in benchmark.in_words if one in ids],
         "tolerance": config.environment.options.get("tolerance"),
         "k": first[0].k,
         "per_cell": config.evaluation.per_cell if benchmark.name == "heldout" else None,
@@ -162,6 +165,10 @@ def render(result: dict[str, Any], console: Console) -> None:
         console.print(plain(_told(weights, counts)))
     for warning in _warnings(result):
         console.print(plain(f"warning: {warning}", "yellow"))
+    for one in result["left_out"][:LEFT_OUT]:
+        console.print(plain(f"left out: {one['where']}: {one['reason']}"), soft_wrap=True)
+    if len(result["left_out"]) > LEFT_OUT:
+        console.print(f"and {len(result['left_out']) - LEFT_OUT} more, which the result file lists")
     for file in result["files"]:
         console.print(plain(f"file: {file['path']} sha256 {file['sha256']}"), soft_wrap=True)
     console.print(plain(f"problems: sha256 {result['problems_sha256']}"), soft_wrap=True)
@@ -213,6 +220,8 @@ def _warnings(result: dict[str, Any]) -> Iterable[str]:
                 f"max_tokens={result['sampling']['max_tokens']}; write a larger max_tokens=… to "
                 "measure the model and not the limit"
             )
+    if out := result["left_out"]:
+        yield f"{len(out)} rows cannot be used: they are left out of the set, and of every figure"
     if lost := result["not_scorable"]:
         some = "; ".join(f"{one['where']}: {one['answer'][:40]!r}" for one in lost[:LISTED])
         more = f"; and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
@@ -220,6 +229,8 @@ def _warnings(result: dict[str, Any]) -> Iterable[str]:
             f"{len(lost)} of the problems are not scorable: their reference answers cannot be read, "
             f"so they count as wrong whatever is answered ({some}{more})"
         )
+    if words := result["compared_as_words"]:
+        yield f"{len(words)} reference answers are words, and are compared as words"
     if result["repeated"]:
         yield f"{len(result['repeated'])} statements are in the file twice, as it was published"
 

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import environments
-from agents.records import Completion, Group
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
-from agents.roles.solver import solver_prompt
 from coevo import checkpoint, compose, places
 from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
@@ -31,7 +29,7 @@ from coevo.program import command
 from coevo.record import RoundRecord
 from coevo.run_folder import check_files, make_environment, read_summary
 from coevo.seeding import derive
-from coevo.seeds import read_seeds, sample_seeds
+from coevo.seeds import read_seeds, reference_lessons, sample_seeds, tell
 from coevo.store import Store
 from coevo.summary import digest, summarize
 from coevo.team import Team
@@ -283,16 +281,7 @@ class Session:
         record.scores = self.loop.evaluate(0)
         if self.config.loop.initial_sft and self.team.solver.learner:
             template = self.config.agents.solver.template
-            lessons = [
-                Group(
-                    problem_id=problem.id,
-                    prompt=solver_prompt(self.environment, template, problem),
-                    completions=(Completion(text=problem.solution, finish_reason="reference"),),
-                    rewards=(1.0,),
-                )
-                for problem in self.given.seeds
-                if problem.solution is not None
-            ]
+            lessons = reference_lessons(self.given.seeds, self.environment, template)
             with self.clock.part("learn"):
                 record.updates["solver"] = self.team.solver.learn(
                     lessons,
@@ -373,20 +362,10 @@ def _given(config: Config, environment: environments.Environment) -> Given:
     reserved = heldout(environment, config.evaluation.per_cell)
     sets = registered(config, reserved)
     gate = Gate(environment, reserved, config.curriculum.near_duplicates, sets)
-    path = config.curriculum.seed_file
-    if path is None:
-        seeds = sample_seeds(environment, config.curriculum, config.seed, gate)
-        return Given(seeds=seeds, heldout=reserved, sets=sets)
-    seeds = read_seeds(Path(path), environment)
-    for seed, refusal in zip(seeds, gate.screen(seeds), strict=True):
-        if refusal is not None:
-            raise ConfigError(f"curriculum.seed_file={path}: {seed.statement!r} {_why(refusal)}")
+    tell(f"environment.name={config.environment.name}", environment.left_out)
+    curriculum = config.curriculum
+    if curriculum.seed_file is None:
+        seeds = sample_seeds(environment, curriculum, config.seed, gate)
+    else:
+        seeds = read_seeds(curriculum.seed_file, environment, gate, curriculum.seed_rows == "any")
     return Given(seeds=seeds, heldout=reserved, sets=sets)
-
-
-def _why(refusal: str) -> str:
-    if refusal.startswith("contaminated:"):
-        return f"is in the evaluation set {refusal.split(':')[1]}, or nearly ({refusal}); remove it"
-    return {"heldout": "is in the held-out set, or nearly"}.get(
-        refusal, "is nearly the same as another (curriculum.near_duplicates=true admits it)"
-    )

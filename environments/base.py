@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from environments.data_files import LeftOut
+
 Author = Literal["seed", "teacher", "generator"]
 Direction = Literal["easier", "similar", "harder", "weakness"]
 Status = Literal["correct", "wrong", "unparseable", "timeout", "crash"]
@@ -107,6 +109,7 @@ class Environment(ABC):
     name: str
     families: tuple[str, ...]
     levels: Sequence[int]
+    left_out: tuple[LeftOut, ...] = ()  # rows of its file that are not used
 
     def cells(self) -> list[tuple[str, int]]:
         """Every (family, level) that `sample` can draw."""
@@ -164,6 +167,13 @@ class Environment(ABC):
     def read_answer(self, problem: Problem, text: str) -> str | None:
         """The canonical answer that a completion gives, or None if it gives no single one."""
         return self.verify(problem, text).answer
+
+    def reference(self, problem: Problem, answer: str) -> str:
+        """A reference answer from a file, in canonical form; here as it stands.
+
+        Raises `ValueError` with the reason if it cannot be read as what it is.
+        """
+        return answer
 
     def conclude(self, problem: Problem, solution: str, answer: str) -> str:
         """A worked solution that ends in the answer, as `verify` reads it; here as it stands."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,27 +19,33 @@ from environments.base import (
     Verdict,
     problem_id,
 )
-from environments.benchmark_rows import File, Reader, Row, read_file
+from environments.benchmark_files import check_count, read_set, without_repeated
+from environments.benchmark_rows import Reader, Row
+from environments.data_files import checked, summary
 from environments.math_text import INSTRUCTION
+from environments.references import is_words, misread
 from environments.verification.extract import final_answer
-from environments.verification.verify import verify
+from environments.verification.verify import read, verify
 
-# Answers in words, which would be read as products of letters: `\text{odd}`, `not a square`.
-_PHRASE = re.compile(
-    r"\\text\{[A-Za-z][A-Za-z0-9 ,-]{1,40}\}|(?=.*[A-Za-z]{2}.*[ -].*[A-Za-z]{2})[A-Za-z][A-Za-z -]{3,40}"
-)
-_WORD = re.compile(r"[A-Za-z]{2,40}")
 _PADDED = re.compile(r"0[0-9]{1,2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A set as it was published: dataset and file on the Hugging Face hub, how many rows it has."""
+    """A set as it was published: dataset and file on the Hugging Face hub, how many rows it has.
+
+    `other_sizes` are those of other copies that are in use.
+    """
 
     dataset: str
     file: str
     rows: int
     reader: Reader
+    other_sizes: tuple[int, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.rows, *self.other_sizes)
 
 
 PUBLISHED = {
@@ -68,6 +73,7 @@ PUBLISHED = {
         file="OlympiadBench/OE_TO_maths_en_COMP/OE_TO_maths_en_COMP.parquet",
         rows=674,
         reader=rows.olympiadbench,
+        other_sizes=(675,),  # as evaluation harnesses carry it, such as that of Qwen2.5-Math
     ),
 }
 
@@ -79,6 +85,7 @@ class Unscorable:
     problem_id: str
     where: str
     answer: str
+    reason: str = ""
 
 
 class BenchmarkSet(Environment):
@@ -86,12 +93,14 @@ class BenchmarkSet(Environment):
 
     `benchmark` is a key of `PUBLISHED`, `path` the file, or several with commas between them (AIME is
     also published in two halves). `sha256` is what the files must have, with commas likewise; `rows`
-    how many rows: None for the published number, `any`, or a number. `tolerance` is that of numbers
-    whose row gives none (`0.01`, or `1%`), `seconds` the deadline of one symbolic comparison.
+    how many rows: None for a published number, a number, or `any`, with which rows that cannot be
+    used are left out. `tolerance` is that of numbers whose row gives none (`0.01`, or `1%`),
+    `seconds` the deadline of one symbolic comparison.
 
-    `problems` are all of the file's, in its order; `unscorable` those that nothing can be paid on,
-    which stay in; `repeated` names the places of statements that are there twice, which only a file
-    of exactly the published size may have. Raises `ValueError` that says what is wrong with a file.
+    `problems` are all of the file's, in its order, but those that are `left_out`; `unscorable` those
+    that nothing can be paid on, which stay in; `in_words` those whose answers are compared as words;
+    `repeated` names the places of statements that are there twice, which only a file of exactly a
+    published size may have. Raises `ValueError` that says what is wrong with a file.
     """
 
     def __init__(
@@ -108,10 +117,18 @@ class BenchmarkSet(Environment):
         if tolerance is not None and not re.fullmatch(r"[0-9]*\.?[0-9]+%?", tolerance):
             raise ValueError(f"tolerance={tolerance}: write a number such as 0.01, or 1%")
         self.name, self.seconds = benchmark, seconds
-        self.files, read = _read(PUBLISHED[benchmark].reader, path, sha256)
-        self.repeated = _check(benchmark, path, read, rows)
+        published = PUBLISHED[benchmark]
+        self.files, read, left_out = read_set(published.reader, path, sha256)
+        total = sum(file.rows for file in self.files)
+        check_count(benchmark, published.sizes, path, total, read, rows)
+        read, self.repeated, doubled = without_repeated(read, total in published.sizes)
+        self.left_out = (*left_out, *doubled)
+        if rows != "any":
+            checked(self.left_out, path, total, "write rows=any to leave it out")
+        if not read:
+            raise ValueError(f"{path}: no row can be used ({summary(self.left_out)})")
         self._rows: dict[str, Row] = {}
-        self._scorable: dict[str, bool] = {}
+        self._lost: dict[str, str] = {}
         self.tolerance = tolerance
         self.problems = [self._problem(row) for row in read]
         self.families = tuple(dict.fromkeys(problem.family for problem in self.problems))
@@ -120,31 +137,50 @@ class BenchmarkSet(Environment):
     @property
     def unscorable(self) -> list[Unscorable]:
         return [
-            Unscorable(problem_id=key, where=row.where, answer=row.answer)
-            for key, row in self._rows.items()
-            if not self._scorable[key]
+            Unscorable(
+                problem_id=key,
+                where=self._rows[key].where,
+                answer=self._rows[key].answer,
+                reason=reason,
+            )
+            for key, reason in self._lost.items()
         ]
+
+    @property
+    def in_words(self) -> list[str]:
+        return [key for key, row in self._rows.items() if row.kind == "string"]
 
     def _problem(self, row: Row) -> Problem:
         key = problem_id(self.name, row.statement)
         if key in self._rows:
             key = problem_id(self.name, f"{row.statement}\n({row.where})")
-        phrase = row.kind is None and _PHRASE.fullmatch(row.answer)
-        if phrase or (_WORD.fullmatch(row.answer) and not self._can_pay(row)):
+        if row.kind is None and is_words(row.answer, row.statement):
             row = replace(row, kind="string")
-        self._rows[key], self._scorable[key] = row, self._can_pay(row)
+        self._rows[key] = row
+        if reason := self._unpayable(row):
+            self._lost[key] = reason
         return Problem(
             domain=self.name,
             family=row.subject or self.name,
             statement=row.statement,
-            answer=row.answer if self._scorable[key] else None,
+            answer=None if reason else row.answer,
             solution=row.solution,
             difficulty={"level": row.level or 0},
             id=key,
         )
 
-    def _can_pay(self, row: Row) -> bool:
-        return self._judge(row, f"\\boxed{{{row.answer}}}", statement="").correct
+    def _unpayable(self, row: Row) -> str:
+        """Why nothing can be paid on a row, or an empty string.
+
+        A reference that would be read as something else than it is must not pay those who repeat it.
+        """
+        if row.for_people:
+            return "the set leaves its answers to people to judge"
+        verdict = self._judge(row, f"\\boxed{{{row.answer}}}", statement="")
+        if not verdict.correct:
+            return verdict.detail or verdict.status
+        kind: Any = row.kind
+        return misread(row.answer, read(row.answer, kind=kind))
 
     def _judge(self, row: Row, text: str, statement: str) -> Verdict:
         tolerance = row.tolerance or self.tolerance
@@ -164,9 +200,9 @@ class BenchmarkSet(Environment):
         row = self._rows.get(problem.id)
         if row is None:
             return Verdict(status="wrong", detail=f"no problem of {self.name}")
-        if not self._scorable[problem.id]:
+        if problem.id in self._lost:
             return Verdict(status="wrong", detail="the reference answer cannot be read")
-        verdict = self._judge(row, text, row.statement)
+        verdict = self._judge(row, text, row.judged)
         answer = problem.answer if verdict.correct else verdict.answer
         return Verdict(status=verdict.status, answer=answer, detail=verdict.detail)
 
@@ -201,43 +237,3 @@ class BenchmarkSet(Environment):
 
     def _refusal(self) -> str:
         return f"{self.name} is an evaluation set: it is measured (coevo eval), never trained on"
-
-
-def _read(reader: Reader, path: str, sha256: str | None) -> tuple[list[File], list[Row]]:
-    paths = [path] if Path(path).expanduser().exists() else path.split(",")
-    expected = sha256.lower().split(",") if sha256 else [None] * len(paths)
-    if len(expected) != len(paths):
-        raise ValueError(f"sha256: expected one for each of {len(paths)} files")
-    files, read = [], []
-    for one, digest in zip(paths, expected, strict=True):
-        file, own = read_file(one, reader)
-        if digest not in (None, file.sha256):
-            raise ValueError(f"{one}: expected sha256 {digest}, found {file.sha256}")
-        files.append(file)
-        read += own
-    return files, read
-
-
-def _check(name: str, path: str, read: Sequence[Row], rows: str | int | None) -> list[str]:
-    """The places of repeated statements; raises `ValueError` for a wrong count or what explains it."""
-    first: dict[str, str] = {}
-    repeated = [
-        f"{row.where} repeats {first[row.key]}"
-        for row in read
-        if first.setdefault(row.key, row.where) != row.where
-    ]
-    published = PUBLISHED[name].rows
-    if rows is None and len(read) != published:
-        twice = f" ({repeated[0]})" if repeated else ""
-        raise ValueError(
-            f"{path}: {name} was published with {published} problems, found {len(read)}{twice}; "
-            "write rows=any to measure a part of it or another split"
-        )
-    if rows is not None and rows != "any":
-        if not str(rows).isascii() or not str(rows).isdigit():
-            raise ValueError(f"rows={rows}: write any, or a number")
-        if len(read) != int(rows):
-            raise ValueError(f"{path}: expected {rows} rows, found {len(read)}")
-    if len(read) != published and repeated:
-        raise ValueError(f"{repeated[0]}: remove one")
-    return repeated

@@ -12,8 +12,11 @@ from typing import Any
 import environments
 from environments.base import Environment, Problem
 from environments.benchmark import heldout
-from environments.benchmark_rows import File
+from environments.benchmark_files import paths_of
+from environments.benchmark_rows import olympiadbench, olympiadbench_statement
 from environments.benchmark_set import PUBLISHED, BenchmarkSet, Unscorable
+from environments.columns import statement
+from environments.data_files import File, LeftOut, read_records
 
 SET = "environments.benchmark_set:BenchmarkSet"
 
@@ -58,6 +61,8 @@ class Benchmark:
     files: tuple[File, ...] = ()
     unscorable: tuple[Unscorable, ...] = ()
     repeated: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    in_words: tuple[str, ...] = ()  # ids of problems whose answers are compared as words
 
 
 def names() -> list[str]:
@@ -104,6 +109,8 @@ def open_benchmark(
         files=tuple(found.files),
         unscorable=tuple(found.unscorable),
         repeated=tuple(found.repeated),
+        left_out=tuple(found.left_out),
+        in_words=tuple(found.in_words),
     )
 
 
@@ -113,8 +120,27 @@ def load(name: str, path: str | None = None) -> list[Problem]:
 
 
 def statements(name: str, path: str | None = None) -> list[str]:
-    """The statements of a benchmark."""
-    return [problem.statement for problem in load(name, path)]
+    """The statements of a benchmark: see `all_statements`."""
+    return all_statements(name, path)[0]
+
+
+def all_statements(name: str, path: str | None = None) -> tuple[list[str], list[LeftOut]]:
+    """The statements of a benchmark or, with `path`, of any such file, and the rows without one.
+
+    What a row says besides is not looked at: a problem whose answer cannot be used is a problem
+    of the set all the same. Raises `ValueError` as `open_benchmark` does.
+    """
+    if name in BUILT_IN or (path is None and name not in PUBLISHED):
+        return [problem.statement for problem in open_benchmark(name, path).problems], []
+    published = PUBLISHED.get(name)
+    read = olympiadbench_statement if published and published.reader is olympiadbench else statement
+    found: list[str] = []
+    left_out: list[LeftOut] = []
+    for one in paths_of(download(name) if path is None else path):
+        own, bad = read_records(one).each(read)
+        found += own
+        left_out += bad
+    return list(dict.fromkeys(found)), left_out
 
 
 def first(problems: Sequence[Problem], limit: int) -> list[Problem]:

@@ -19,9 +19,10 @@ _NUMBER = re.compile(
 )
 _ASKS = re.compile(
     r"\?|\b(?:find|compute|calculate|determine|evaluate|simplify|solve|express|factor|expand|"
-    r"what|which|how many|how much)\b",
+    r"convert|rewrite|write|round|estimate|what|which|how many|how much)\b",
     re.IGNORECASE,
 )
+_TYPESET = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒¹²³⁴⁵⁶⁷⁸⁹⁰"  # of one meaning, as the verifier reads them
 _MARKER = re.compile(r"\\boxed|\\fbox|####|\banswer\b[ *]*(?:is\b|:|=)|</?think>", re.IGNORECASE)
 
 
@@ -29,14 +30,15 @@ def refusal(text: str) -> Malformed | None:
     """Why a text is no question, or None if it may be one; never raises on any text.
 
     The reasons: `length` (20 to 2000 characters), `characters` (one that is not printable, or a
-    digit other than 0 to 9), `answer` (something that marks an answer, such as `\\boxed`), `words`
+    digit of another script), `answer` (something that marks an answer, such as `\\boxed`), `words`
     (none), `numbers` (none, in digits or words) and `question` (neither a question mark nor a word
     such as "find" or "how many").
     """
     if not SHORTEST <= len(text) <= LONGEST:
         return Malformed(reason="length", detail=f"{len(text)} characters")
     bad = next((c for c in text if not (c.isprintable() or c == "\n")), None)
-    bad = bad or next((c for c in text if c.isnumeric() and not c.isascii()), None)
+    digits = (c for c in text if c.isnumeric() and not c.isascii() and c not in _TYPESET)
+    bad = bad or next(digits, None)
     if bad is not None:
         return Malformed(reason="characters", detail=repr(bad))
     if match := _MARKER.search(text):

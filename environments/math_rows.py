@@ -1,24 +1,23 @@
-"""Reads problems with answers from JSONL and parquet files; says what is wrong, and on which line."""
+"""Reads problems with answers from the user's files; says what is wrong, and on which line."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import io
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from environments.verification.answers import canonical
+from environments import columns
+from environments.data_files import Fields, File, LeftOut, checked, read_records, shown, summary
 
-FIELDS = ("statement", "answer", "solution", "tags", "level", "family")
+FIELDS = (
+    *("statement", "answer", "solution", "tags", "level", "family"),
+    *("problem", "question", "final_answer", "subject", "type"),  # of MATH and GSM8K
+    *("id", "idx", "unique_id", "url", "source"),  # which say where a row is from: not used
+)
 EXPECTED = 'expected {"statement": ..., "answer": ...}'
-LONGEST_STATEMENT = 8000  # characters
-LONGEST_SOLUTION = 100_000  # characters
 HIGHEST_LEVEL = 100
+INSTEAD = "write environment.options.rows=any to go on without"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,170 +39,104 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A file's problems in its order, and the sha256 (hexadecimal) of its bytes."""
+    """A file's problems in its order, and the rows that are not used."""
 
-    path: Path
-    sha256: str
+    file: File
     rows: tuple[Row, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
-def read_table(path: str | Path, sha256: str | None = None, rows: int | None = None) -> Table:
-    """The problems of a `.jsonl` or `.parquet` file, checked against digest and count if given.
+def read_table(path: str | Path, sha256: str | None = None, rows: int | str | None = None) -> Table:
+    """The problems of a `.jsonl`, `.json` or `.parquet` file, checked against a digest if given,
+    and against a number of rows.
 
-    Raises `ValueError` that names the file, the line (counted from 1; in parquet the row), what was
-    found and what was expected: for a file that cannot be read, a field that is missing, unknown or
-    of the wrong type, an answer of no known type, or a statement that is there twice.
+    Left out are rows with a field that is missing, unknown or of the wrong type, and statements that
+    are there twice: `settled` says whether that may be. Raises `ValueError` for what is no such file.
     """
-    path = Path(path)
-    try:
-        if path.exists() and not path.is_file():  # a device never ends
-            raise OSError("it is no file")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
-    digest = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and sha256.lower() != digest:
-        raise ValueError(f"{path}: expected sha256 {sha256}, found {digest}")
-    readers = {".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    if path.suffix not in readers:
-        raise ValueError(f"{path}: expected a file named .jsonl or .parquet")
-    read = tuple(_row(fields, where) for where, fields in readers[path.suffix](path, data))
-    if rows is not None and len(read) != rows:
-        raise ValueError(f"{path}: expected {rows} rows, found {len(read)}")
-    if not read:
-        raise ValueError(f"{path} is empty: {EXPECTED} on each line")
-    refuse_duplicates(read)
-    return Table(path=path, sha256=digest, rows=read)
+    if not (rows is None or rows == "any" or (isinstance(rows, int) and rows > 0)):
+        raise ValueError(f"rows={rows}: write any, or a number")
+    records = read_records(path)
+    file = records.file
+    if sha256 is not None and sha256.lower() != file.sha256:
+        raise ValueError(f"{file.path}: expected sha256 {sha256}, found {file.sha256}")
+    if isinstance(rows, int) and file.rows != rows:
+        raise ValueError(f"{file.path}: expected {rows} rows, found {file.rows}")
+    names = [fields.keys() for _, fields in records.rows] or [{}.keys()]
+    everywhere = [name for name in names[0] if all(name in others for others in names)]
+    columns.refuse_unknown(everywhere, FIELDS, file.path)
+    read, left_out = records.each(_row)
+    kept, doubled = without_repeated(read)
+    return Table(file=file, rows=tuple(kept), left_out=(*left_out, *doubled))
 
 
-def refuse_duplicates(rows: Iterable[Row]) -> None:
-    """Raises `ValueError` naming both places where one statement stands."""
-    first: dict[str, str] = {}
+def settled(table: Table, rows: int | str | None) -> Table:
+    """The table, if there are only rows that can be used or `rows` is `any`.
+
+    Else raises `ValueError` that names the file, the lines (counted from 1; in parquet the rows),
+    what was found and what was expected.
+    """
+    if rows != "any":
+        checked(table.left_out, table.file.path, table.file.rows, INSTEAD)
+    if not table.rows:
+        raise ValueError(f"{table.file.path}: no row can be used ({summary(table.left_out)})")
+    return table
+
+
+def without_repeated(
+    rows: Sequence[Row], before: Iterable[Row] = ()
+) -> tuple[list[Row], list[LeftOut]]:
+    """The first of the rows with each statement, and the others; `before` came earlier."""
+    first: dict[str, str] = {row.key: row.where for row in before}
+    kept, doubled = [], []
     for row in rows:
-        if row.key in first:
-            raise ValueError(
-                f"{row.where}: the statement {row.statement[:60]!r} is there already "
-                f"({first[row.key]}); remove one"
-            )
-        first[row.key] = row.where
+        if first.setdefault(row.key, row.where) == row.where:
+            kept.append(row)
+        else:
+            told = f"the statement {row.statement[:60]!r} is there already ({first[row.key]}); remove one"
+            doubled.append(LeftOut(where=row.where, reason=told))
+    return kept, doubled
 
 
-def _read_jsonl(path: Path, data: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        where = f"{path}, line {number}"
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(
-                line.decode("utf-8-sig" if number == 1 else "utf-8"),
-                parse_float=Decimal,  # 0.1 is the text 0.1
-                parse_constant=_no_number,
-                object_pairs_hook=_unique,
-            )
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{where} is not JSON ({error}); {EXPECTED}") from error
-        if not isinstance(fields, dict):
-            raise ValueError(f"{where}: found {str(fields)[:60]!r}; {EXPECTED}")
-        yield where, fields
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'"{twice}" is there twice')
-    return fields
-
-
-def _read_parquet(path: Path, data: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    import pyarrow as pa  # slow to import
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(io.BytesIO(data))
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is no parquet file ({error})") from error
-    _check_names(table.column_names, str(path))
-    number = 0
-    for batch in table.to_batches(max_chunksize=1000):
-        for fields in batch.to_pylist():
-            number += 1
-            yield f"{path}, row {number}", fields
-
-
-def _check_names(names: Iterable[str], where: str) -> None:
-    for name in names:
-        if name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, n=1)
-            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(FIELDS)}"
-            raise ValueError(f'{where}: unknown field "{name}"; {hint}')
-
-
-def _row(fields: Mapping[str, Any], where: str) -> Row:
-    _check_names(fields, where)
+def _row(fields: Fields, where: str) -> Row:
+    columns.refuse_unknown(list(fields), FIELDS, where)
     given = {name: value for name, value in fields.items() if value is not None}
-    for name in ("statement", "answer"):
-        if name not in given:
-            raise ValueError(f'{where}: "{name}" is missing; {EXPECTED}')
-    solution = _text(given, "solution", where, LONGEST_SOLUTION) if "solution" in given else None
+    if not any(name in given for name in columns.STATEMENT):
+        raise ValueError(f'{where}: "statement" is missing; {EXPECTED}')
+    found = columns.answer(given, where)
+    if found is None:
+        raise ValueError(f'{where}: "answer" is missing; {EXPECTED}')
     return Row(
         where=where,
-        statement=_text(given, "statement", where, LONGEST_STATEMENT),
-        answer=_answer(given["answer"], where),
-        solution=solution,
+        statement=columns.statement(given, where, columns.LONGEST_STATEMENT),
+        answer=found,
+        solution=columns.solution(given, where),
         family=_family(given, where),
-        level=_level(given["level"], where) if "level" in given else None,
+        level=_level(given.get("level"), where),
     )
 
 
-def _text(given: Mapping[str, Any], name: str, where: str, longest: int) -> str:
-    value = given[name]
-    if not isinstance(value, str) or not 0 < len(value.strip()) <= longest:
-        raise ValueError(
-            f'{where}: "{name}" must be a text of 1 to {longest} characters, found {_shown(value)}'
-        )
-    bad = next((c for c in value if not c.isprintable() and c not in "\t\r\n\u00a0"), None)
-    if bad is not None:
-        raise ValueError(f'{where}: "{name}" holds the unprintable character {bad!r}')
-    return value.strip()
-
-
-def _answer(value: Any, where: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal | float):
-        raise ValueError(f'{where}: "answer" must be a text or a number, found {_shown(value)}')
-    if value != value or canonical(str(value)) is None:
-        raise ValueError(
-            f'{where}: "answer" {str(value)[:60]!r} cannot be read; expected a number such as 18, '
-            r"2.5, 1/2, \frac{1}{2} or 25%, or an expression such as x^2+1"
-        )
-    return str(value)
-
-
-def _level(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= HIGHEST_LEVEL:
+def _level(value: Any, where: str) -> int | None:
+    nothing = value is None or (isinstance(value, str) and "?" in value)
+    whole = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+    if nothing:
+        return None
+    found = columns.level(value, where) if whole else None
+    if found is None or not 1 <= found <= HIGHEST_LEVEL:
         raise ValueError(
             f'{where}: "level" must be a whole number from 1 to {HIGHEST_LEVEL}, '
-            f"found {_shown(value)}"
+            f"found {shown(value)}"
         )
-    return value
+    return found
 
 
-def _family(given: Mapping[str, Any], where: str) -> str:
-    """The row's family, else its first tag, else `other`."""
+def _family(given: Fields, where: str) -> str:
+    """The row's family, else its first tag, else its subject or type as in MATH, else `other`."""
     tags = given.get("tags", [])
     tags = [tags] if isinstance(tags, str) else tags
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag.strip() for tag in tags):
-        raise ValueError(f'{where}: "tags" must be a text or a list of texts, found {_shown(tags)}')
-    family = given.get("family", tags[0] if tags else "other")
+        raise ValueError(f'{where}: "tags" must be a text or a list of texts, found {shown(tags)}')
+    subject = given.get("subject", given.get("type", "other"))
+    family = given.get("family", tags[0] if tags else subject)
     if not isinstance(family, str) or not family.strip():
-        raise ValueError(f'{where}: "family" must be a text, found {_shown(family)}')
-    return family.strip()
-
-
-def _shown(value: Any) -> str:
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+        raise ValueError(f'{where}: "family" must be a text, found {shown(family)}')
+    return columns.text("family", family, where)

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from environments.base import Diagnosis, Direction, Environment, Malformed, Problem, Verdict
+from environments.data_files import LeftOut
 from environments.math_questions import count_numbers, measured_level, refusal
-from environments.math_rows import Row, Table, read_table, refuse_duplicates
-from environments.verification.answers import Answer
+from environments.math_rows import Row, Table, read_table, settled, without_repeated
+from environments.references import reference
+from environments.verification.answers import Answer, Kind
 from environments.verification.extract import final_answer, unboxed
 from environments.verification.verify import read, verify
 
@@ -37,7 +39,8 @@ class MathText(Environment):
     `heldout_share`, decided by a hash of its words, so that near duplicates are on the same side
     and adding rows moves none. `seconds` is the deadline of one symbolic comparison. A variation is
     another row of the file, for nothing here can write problems. `rows` and `sha256` are then what
-    was found. Raises `ValueError` that says what is wrong with a file, and on which line.
+    was found. With `rows="any"`, rows that cannot be used are `left_out`; else they raise
+    `ValueError`, as a file does that is none: it says what is wrong, and on which line.
     """
 
     name = "math_text"
@@ -46,7 +49,7 @@ class MathText(Environment):
         self,
         path: str | Path | None = None,
         sha256: str | None = None,
-        rows: int | None = None,
+        rows: int | str | None = None,
         heldout: str | Path | None = None,
         heldout_share: float = 0.3,
         seconds: float = 5.0,
@@ -56,32 +59,48 @@ class MathText(Environment):
         if seconds <= 0:
             raise ValueError(f"seconds={seconds}: expected more than 0")
         self.seconds = seconds
-        if path is None:
-            table = read_table(SEEDS, sha256 or SEEDS_SHA256, rows)
-        else:
-            table = read_table(path, sha256, rows)
-        self.path, self.rows, self.sha256 = table.path, len(table.rows), table.sha256
-        second = None if heldout is None else read_table(heldout)
-        self._load(table, second, heldout_share)
-
-    def _load(self, table: Table, second: Table | None, share: float) -> None:
-        rows = [*table.rows, *(second.rows if second else ())]
-        refuse_duplicates(rows)
-        self._levels = {row.key: row.level or measured_level(row.statement) for row in rows}
+        table = read_table(path or SEEDS, sha256 or (None if path else SEEDS_SHA256), rows)
+        self.path, self.rows, self.sha256 = table.file.path, table.file.rows, table.file.sha256
+        tables = [table]
+        if heldout is not None:
+            second = read_table(heldout)
+            kept, doubled = without_repeated(second.rows, before=table.rows)
+            left_out = (*second.left_out, *doubled)
+            tables.append(Table(file=second.file, rows=tuple(kept), left_out=left_out))
+        self.left_out = ()
+        self._levels: dict[str, int] = {}
+        self._by_key: dict[str, Problem] = {}
+        problems = [self._problems(one, rows == "any") for one in tables]
         self.levels = tuple(sorted(set(self._levels.values())))
-        self.families = tuple(sorted({OTHER, *(row.family for row in rows)}))
-        problems = [self._problem(row) for row in rows]
-        self._by_key = {row.key: problem for row, problem in zip(rows, problems, strict=True)}
+        self.families = tuple(sorted({OTHER, *(p.family for one in problems for p in one)}))
+        self._split(problems[0], problems[1] if heldout is not None else None, heldout_share)
+
+    def _problems(self, table: Table, any_rows: bool) -> list[Problem]:
+        """The problems of a table's rows, without those that cannot be used."""
+        usable, left_out = [], list(table.left_out)
+        for row in table.rows:
+            self._levels[row.key] = row.level or measured_level(row.statement)
+            try:
+                self._by_key[row.key] = self._problem(row)
+                usable.append(row)
+            except ValueError as error:
+                del self._levels[row.key]
+                left_out.append(LeftOut.of(row.where, error))
+        found = Table(file=table.file, rows=tuple(usable), left_out=tuple(left_out))
+        self.left_out += settled(found, "any" if any_rows else None).left_out
+        return [self._by_key[row.key] for row in usable]
+
+    def _split(self, problems: list[Problem], second: list[Problem] | None, share: float) -> None:
         if second is None:
             kept = [problem for problem in problems if self._lot(problem) >= share]
             held = [problem for problem in problems if self._lot(problem) < share]
         else:
-            kept, held = problems[: len(table.rows)], problems[len(table.rows) :]
+            kept, held = problems, second
         if len(kept) < 2 or not held:
             raise ValueError(
-                f"{table.path}: {len(rows)} problems leave {len(kept)} to train on and {len(held)} "
-                f"held out (heldout_share={share}); expected at least 2 and 1: write more problems, "
-                "or heldout=FILE"
+                f"{self.path}: {len(kept) + len(held)} problems leave {len(kept)} to train on and "
+                f"{len(held)} held out (heldout_share={share}); expected at least 2 and 1: write more "
+                "problems, or heldout=FILE"
             )
         self._training = kept
         self._heldout = sorted(held, key=self._lot)
@@ -193,6 +212,9 @@ class MathText(Environment):
             return None
         return problem.solution
 
+    def reference(self, problem: Problem, answer: str) -> str:
+        return reference(answer, problem.statement)[0]
+
     def conclude(self, problem: Problem, solution: str, answer: str) -> str:
         """The solution with its boxes opened, and the answer in a box at its end."""
         return f"{unboxed(solution)}\n\\boxed{{{answer}}}"
@@ -209,13 +231,13 @@ class MathText(Environment):
         return Diagnosis(step=step, kind="answer", detail=detail[:80])
 
     def _problem(self, row: Row) -> Problem:
-        gold = read(row.answer, row.statement)
-        assert gold is not None  # the row was checked
-        bare = Problem(
-            domain=self.name, family=row.family, statement=row.statement, answer=gold.text
-        )
+        try:
+            answer, gold = reference(row.answer, row.statement)
+        except ValueError as error:
+            raise ValueError(f"{row.where}: {error}") from error
+        bare = Problem(domain=self.name, family=row.family, statement=row.statement, answer=answer)
         if self.verify(bare, self.prompt(bare)).correct:
-            raise ValueError(f'{row.where}: "statement" gives its answer away ({gold.text})')
+            raise ValueError(f'{row.where}: "statement" gives its answer away ({answer})')
         return Problem(
             domain=bare.domain,
             family=bare.family,
@@ -230,14 +252,15 @@ class MathText(Environment):
         if row.solution is None:
             return None
         stated = final_answer(row.solution)
-        found = None if stated is None else read(stated, row.statement)
-        if found == gold:
+        kind: Kind | None = "string" if gold.kind == "string" else None
+        found = None if stated is None else read(stated, row.statement, kind)
+        if found == gold and self.verify(bare, row.solution).correct:
             return row.solution
         if found is not None and found.value is not None and found.text != gold.text:
             raise ValueError(
                 f'{row.where}: "solution" comes to {stated!r}, but "answer" is {row.answer!r}'
             )
-        return self.conclude(bare, row.solution, gold.text)
+        return self.conclude(bare, row.solution, bare.answer or gold.text)
 
     def _lot(self, problem: Problem) -> float:
         """A number from 0 to 1 that near duplicates share."""

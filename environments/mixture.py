@@ -46,6 +46,9 @@ class Mixture(Environment):
             for family in part.environment.families
         )
         self.levels: Sequence[int] = sorted({level for _, level in self.cells()})
+        self.left_out = tuple(
+            one for part in self.parts.values() for one in part.environment.left_out
+        )
 
     def cells(self) -> list[tuple[str, int]]:
         return [
@@ -128,6 +131,10 @@ class Mixture(Environment):
     def read_answer(self, problem: Problem, text: str) -> str | None:
         environment, inner = self._inner(problem)
         return environment.read_answer(inner, text)
+
+    def reference(self, problem: Problem, answer: str) -> str:
+        environment, inner = self._inner(problem)
+        return environment.reference(inner, answer)
 
     def conclude(self, problem: Problem, solution: str, answer: str) -> str:
         environment, inner = self._inner(problem)

@@ -19,9 +19,12 @@ def minerva(tmp_path: Path) -> Path:
         {"question": "What is $\\frac{1}{2}+\\frac{1}{3}$?", "answer": "\\frac{5}{6}"},
         {"question": "How many sides has a hexagon?", "answer": "6"},
         {"question": "Why is that so?", "answer": "see \\S 3 & below"},
+        {"question": "How many sides has a hexagon?", "answer": "six"},
+        {"question": "How many sides has a square?", "answer": ""},
+        {"question": "Is 3 odd or even?", "answer": "odd"},
     ]
     path = tmp_path / "minerva.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
     return path
 
 
@@ -54,13 +57,27 @@ def test_what_cannot_be_scored_counts_as_wrong_and_is_told(
     done = coevo("eval", "tiny", *words, *ORACLE, "--save-completions")
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out" / "eval-minerva.json").read_text())
-    assert result["weights"]["model"]["all"]["mean@2"]["value"] == pytest.approx(2 / 3)
-    assert result["weights"]["model"]["all"]["maj@2"]["value"] == pytest.approx(2 / 3)
+    assert result["weights"]["model"]["all"]["mean@2"]["value"] == pytest.approx(3 / 4)
+    assert result["weights"]["model"]["all"]["maj@2"]["value"] == pytest.approx(3 / 4)
     assert [one["where"] for one in result["not_scorable"]] == [f"{minerva}, line 3"]
     assert "warning: 1 of the problems are not scorable" in done.stdout
     assert f"sha256 {result['files'][0]['sha256']}" in done.stdout
     lines = (tmp_path / "out" / "eval-minerva.completions.jsonl").read_text().splitlines()
-    assert [json.loads(line)["status"] for line in lines] == ["correct"] * 4 + ["wrong"] * 2
+    read = [json.loads(line) for line in lines]
+    paid = ["correct"] * 4 + ["wrong"] * 2 + ["correct"] * 2
+    assert [one["status"] for one in read] == paid
+    left_out = {one["where"].rpartition(", ")[2]: one["reason"] for one in result["left_out"]}
+    assert left_out == {
+        "line 4": f"repeats {minerva}, line 2",
+        "line 5": "\"answer\" must be a text, found ''",
+        "line 7": left_out["line 7"],
+    }
+    assert left_out["line 7"].startswith("is not JSON (")
+    assert "warning: 3 rows cannot be used" in done.stdout
+    for place, reason in left_out.items():
+        assert f"left out: {minerva}, {place}: {reason}" in done.stdout
+    assert result["compared_as_words"] == [read[-1]["problem_id"]]
+    assert "1 reference answers are words" in done.stdout
 
 
 def test_a_file_of_another_size_is_refused_before_anything_is_loaded(
@@ -68,5 +85,6 @@ def test_a_file_of_another_size_is_refused_before_anything_is_loaded(
 ) -> None:
     done = coevo("eval", "tiny", "benchmark=minerva", f"path={minerva}", *ORACLE)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "minerva was published with 272 problems, found 3; write rows=any" in done.stderr
+    assert "minerva was published with 272 problems, found 7 (" in done.stderr
+    assert "line 2); write rows=any" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -11,14 +11,16 @@ import pytest
 import safetensors.torch
 import torch
 
+from agents.learners.learner import Learner
 from agents.model_files import TINY
 from coevo.checkpoint import verify
+from coevo.compose import compose
 from coevo.config import UtilityConfig
 from coevo.store import Store
 from coevo.utility import UTILITIES
 from environments.arithmetic import Arithmetic
 from environments.benchmark import heldout
-from tests.integration.small import Narrow, read, run
+from tests.integration.small import SMALL, Narrow, read, run
 
 HARD = "curriculum.seed_levels=[7,8]"
 
@@ -216,10 +218,38 @@ def test_utility(tmp_path: Path, name: str) -> None:
         assert row["utility"] == pytest.approx(UTILITIES[name](row["success"], UtilityConfig()))
 
 
-def test_initial_sft(tmp_path: Path) -> None:
-    store = switched(tmp_path, "loop.initial_sft=true")
-    rows = store.query("SELECT round, role, version FROM updates ORDER BY round, role")
-    assert (rows[0]["round"], rows[0]["role"]) == (0, "solver")
+def test_initial_sft_learns_the_solutions_of_the_seed_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word for word what the file says, and nothing else; the seeds keep them as references."""
+    numbers = [(7, 5), (9, 4), (8, 6), (3, 9)]
+    written = {f"{a}+{b}": f"{b}+{a}={a + b}#{a + b}" for a, b in numbers}  # terms the other way
+    seeds = tmp_path / "seeds.jsonl"
+    rows = [{"question": asked, "solution": worked} for asked, worked in written.items()]
+    seeds.write_text("\n".join(map(json.dumps, rows)))
+    learnt = []
+    update = Learner.update
+
+    def recorded(self: Learner, groups: Any, *arguments: Any) -> Any:
+        learnt.append(groups)
+        return update(self, groups, *arguments)
+
+    monkeypatch.setattr(Learner, "update", recorded)
+    store = switched(
+        tmp_path / "runs", "loop.initial_sft=true", f"curriculum.seed_file={seeds}",
+        "curriculum.near_duplicates=true",
+    )  # fmt: skip
+    template = compose(SMALL).agents.solver.template
+    assert [(group.prompt, group.completions[0].text) for group in learnt[0]] == [
+        (template.replace("{prompt}", Arithmetic().prompt(problem)), written[problem.statement])
+        for problem in store.problems()
+        if problem.author == "seed"
+    ]
+    assert len(learnt[0]) == 4
+    kept = {p.statement: p.solution for p in store.problems() if p.author == "seed"}
+    assert kept == written
+    updates = store.query("SELECT round, role, version FROM updates ORDER BY round, role")
+    assert (updates[0]["round"], updates[0]["role"]) == (0, "solver")
     versions = {row["policy_version"] for row in store.query("SELECT * FROM attempts")}
     assert versions == {1, 2}  # nothing was drawn with the weights before
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coevo.config import DecontaminationConfig
-from coevo.decontamination import EvaluationSets, words
+from coevo.config import Config, ConfigError, DecontaminationConfig
+from coevo.decontamination import EvaluationSets, registered, words
 from coevo.gate import Gate
 from environments import Problem
 from environments.arithmetic import Arithmetic
@@ -152,3 +156,39 @@ def test_similarity_is_counted_exactly(text: str, seed: int) -> None:
     assert match.how == "near"
     assert match.score > 0.95
     found.match(text)  # never raises
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "olympiadbench", "mine"])
+def test_a_problem_whose_answer_cannot_be_used_is_one_of_the_set_all_the_same(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"question": ROOTS, "answer": ""},
+        {"question": TRAIN, "answer": "who knows", "final_answer": None},
+        {"question": TRAIN, "answer": "#### 7"},
+        {"question": "", "answer": "#### 7"},
+    ]
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
+    config = Config(decontamination=DecontaminationConfig(against={name: str(path)}))
+    found = registered(config, [])
+    assert [problem.statement for _, problem, _ in found.entries] == [ROOTS, TRAIN]
+    told = capsys.readouterr().err
+    assert f"decontamination.against.{name}: 2 rows left out: line 4: " in told
+    assert "\"question\" must be a text, found ''; line 5: is not JSON" in told
+
+
+@pytest.mark.parametrize(
+    ("against", "expected"),
+    [
+        ({"gsm8k": 1}, "against.gsm8k: 1 is no file; write gsm8k=FILE"),
+        ({"mine": ["a"]}, r"against.mine: \['a'\] is no file"),
+        ({"gsm9k": None}, "it is no benchmark; did you mean 'gsm8k'"),
+        ({"arithmetic": "a.jsonl"}, "arithmetic is built in"),
+        ({"mine": "~nobody-of-that-name/a.jsonl"}, "no such user's home folder"),
+    ],
+)
+def test_a_set_that_cannot_be_read_is_told(against: dict[str, Any], expected: str) -> None:
+    config = Config(decontamination=DecontaminationConfig(against=against))
+    with pytest.raises(ConfigError, match=expected):
+        registered(config, [])

@@ -18,9 +18,9 @@ from coevo.eval_command import parse, prepare
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import Measured
 from environments import Problem, Verdict
-from environments.benchmark_rows import File
 from environments.benchmark_set import Unscorable
 from environments.benchmarks import Benchmark, checksum
+from environments.data_files import File
 
 
 @pytest.fixture

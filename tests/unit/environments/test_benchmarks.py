@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from environments import benchmarks, make
-from environments.benchmark_rows import gsm8k, integer, olympiadbench, plain, read_file
+from environments.benchmark_rows import gsm8k, integer, olympiadbench, plain
 from environments.benchmark_set import PUBLISHED, BenchmarkSet
 from environments.benchmarks import BUILT_IN, checksum, first, load, open_benchmark, statements
 
@@ -218,22 +218,33 @@ def test_a_field_that_is_wrong_is_named_with_its_row(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "expected"),
+    ("name", "content", "rows", "expected"),
     [
-        ("t.jsonl", '{"question": "a", "answer": "1"}\n{"question"', "t.jsonl, line 2 is not JSON"),
-        ("t.jsonl", "\n", "t.jsonl is empty"),
-        ("t.jsonl", "7\n", "t.jsonl, line 1: expected an object with fields, found 7"),
-        ("t.jsonl", '"\xff', "line 1 is not JSON"),
-        ("t.json", "[1]", "t.json, row 1: expected an object"),
-        ("t.json", "[1", "t.json is not JSON"),
-        ("t.parquet", "PAR1", "t.parquet is no parquet file"),
-        ("t.csv", "a,b", "expected a file named .jsonl, .json or .parquet"),
+        ("t.jsonl", '{"question": "a", "answer": "1"}\n{"question"', 2, "line 2 is not JSON"),
+        ("t.jsonl", "\n", 0, "t.jsonl is empty"),
+        ("t.jsonl", "7\n", 1, "t.jsonl, line 1: expected an object with fields, found 7"),
+        ("t.jsonl", '"\xff', 1, "line 1 is not UTF-8 text"),
+        ("t.jsonl", "\xff\xfe{\x00}\x00", 1, "it is UTF-16 text: save it as UTF-8"),
+        ("t.jsonl", "\x1f\x8b\x08", 1, "it is compressed: unpack it first"),
+        ("t.jsonl", '{"question": "a", "answer": NaN}', 1, "line 1 is not JSON .NaN is no number"),
+        ("t.jsonl", '{"answer": "1", "answer": "2"}', 1, 'line 1: "answer" is there twice'),
+        ("t.jsonl", '{"answer": "1", "Answer": "2"}', 1, 'line 1: "Answer" is there twice'),
+        ("t.jsonl", '{"question": [["a"]], "answer": "1"}', 1, "must be a text, found .*'a'"),
+        ("t.jsonl", '{"question": "\\ud800 a", "answer": "1"}', 1, "the unprintable character"),
+        ("t.jsonl", '{"question": "a", "answer": 1e999999999}', 1, '"answer" must be a number'),
+        ("t.jsonl", "[" * 100_000, 1, "t.jsonl is not JSON .too many brackets"),
+        ("t.json", "[1]", 1, "t.json, row 1: expected an object"),
+        ("t.json", "[1", 1, "t.json is not JSON"),
+        ("t.json", '{"question": "a",\n"answer": "1"}', 1, "one JSON object over many lines"),
+        ("t.parquet", "PAR1", 1, "t.parquet is no parquet file"),
+        ("t.csv", "a,b", 1, "expected a file named .jsonl, .json or .parquet"),
     ],
 )
-def test_a_damaged_file(name: str, content: str, expected: str, tmp_path: Path) -> None:
+def test_a_damaged_file(name: str, content: str, rows: int, expected: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content, encoding="latin-1")
-    with pytest.raises(ValueError, match=expected):
-        read_file(tmp_path / name, plain)
+    with pytest.raises(ValueError, match=expected) as raised:
+        BenchmarkSet("math500", str(tmp_path / name), rows=rows)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -274,8 +285,8 @@ def test_a_repeated_statement_is_refused_where_the_count_is_not_the_published(
     long = write(tmp_path / "a.jsonl", *rows, rows[2])
     with pytest.raises(ValueError, match=r"found 31 \(.*line 31 repeats .*line 3\)"):
         BenchmarkSet("aime24", long)
-    with pytest.raises(ValueError, match=r"line 31 repeats .*line 3: remove one"):
-        BenchmarkSet("aime24", long, rows="any")
+    with pytest.raises(ValueError, match=r"line 31: repeats .*line 3; mend it, or write rows=any"):
+        BenchmarkSet("aime24", long, rows=31)
 
 
 def test_a_file_of_the_published_size_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_count_and_digest_are_checked(tmp_path):
         ("[" * 100_000, "is not JSON"),
         ('{"statement": "What is 2?", "answer": NaN}', "is not JSON (NaN is no number)"),
         ('{"statement": "a", "answer": 1, "answer": 2}', '"answer" is there twice'),
-        ("[1]", "found '[1]'; expected"),
+        ("[1]", "expected an object with fields, found [1]"),
         ("\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), "is not JSON"),
         (row(2, statement=7), '"statement" must be a text of 1 to 8000 characters, found 7'),
         (row(2, statement=" "), '"statement" must be a text'),
@@ -183,9 +183,18 @@ def test_count_and_digest_are_checked(tmp_path):
             row(2, statement="What\x00 is 2?"),
             "\"statement\" holds the unprintable character '\\x00'",
         ),
-        (row(2, answer="five"), "\"answer\" 'five' cannot be read; expected a number such as 18"),
-        (row(2, answer=""), "\"answer\" '' cannot be read"),
-        (row(2, answer="9" * 61), "cannot be read"),
+        (
+            row(2, answer="five"),
+            "\"answer\" 'five' cannot be read: it is a number in words; expected",
+        ),
+        (row(2, answer="odd"), "\"answer\" 'odd' is a word; write \\text{odd} to have it compared"),
+        (row(2, problem="What is 3?"), '"problem" and "statement" say different things'),
+        (
+            row(2, solution=r"\boxed{3} or \boxed{4}", answer=None),
+            "has 2 boxes that differ: '3', '4'",
+        ),
+        (row(2, answer=""), "\"answer\" must be a text, found ''"),
+        (row(2, answer="9" * 401), "cannot be read"),
         (row(2, answer=True), '"answer" must be a text or a number, found True'),
         (row(2, answer=["4"]), '"answer" must be a text or a number'),
         (row(2, level="hard"), "\"level\" must be a whole number from 1 to 100, found 'hard'"),
@@ -215,7 +224,9 @@ def test_errors_name_the_file(tmp_path):
         MathText(tmp_path / "none.jsonl")
     with pytest.raises(ValueError, match=r"cannot be read"):
         MathText(tmp_path)
-    with pytest.raises(ValueError, match=r"rows.csv: expected a file named .jsonl or .parquet"):
+    with pytest.raises(
+        ValueError, match=r"rows.csv: expected a file named .jsonl, .json or .parquet"
+    ):
         MathText(write(tmp_path, [row(1)], "rows.csv"))
     with pytest.raises(ValueError, match=r"train.jsonl is empty"):
         MathText(write(tmp_path, []))
