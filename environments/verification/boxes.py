@@ -11,6 +11,7 @@ _BRACES = re.compile(
     r"\\f?boxed\s*\{|\\fbox\s*\{|\\boxed\s+(-?[0-9][0-9,]*(?:\.[0-9]+)?|[A-Za-z])(?![A-Za-z0-9_^{(\\])|\\boxed([0-9])(?![0-9])|\\.|[{}]",
     re.DOTALL,
 )
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BLANK = re.compile(
     r"[\s$*_?.,~\u2026\u25a1-]*|(?:\\(?:[ ,;:!_]|q?quad|[lc]?dots|square|Box|(?:hspace|h?phantom)\{[^{}]*\}|underline\{[\s_\\]*\})?\s*)+"
     r"|(?:\\(?:text|textit|textbf|mathrm)\s*\{)?\s*[<\[(]?\s*(?:(?:your|the|final|my|numerical|numeric|an?)\s+)*(?:answer|result|solution|blank|value|number)"
@@ -54,6 +55,20 @@ def find(text: str) -> list[Box] | None:
                 opened = 0
             depth -= 1
     return None if opened else [box for box in found if not is_blank(box.content)]
+
+
+def closing(text: str, start: int) -> int:
+    """Where the brace that is open at `start` is closed; -1 if it is not within 2,000 characters."""
+    depth = 1
+    for match in _BRACE.finditer(text, start, start + 2000):
+        token = match.group()
+        if token == "{":
+            depth += 1
+        elif token == "}":
+            depth -= 1
+            if not depth:
+                return match.start()
+    return -1
 
 
 def boxed(text: str) -> list[str] | None:

@@ -11,22 +11,28 @@ import re
 
 from environments.verification.claims import contradicts, number, stated
 
+_SIGNS = frozenset("0123456789-+*/^\u2212\u00d7\u00f7")  # beside a box: look closer
 _NEAR = 200  # characters before a box that are looked at
 _AFTER = 3000  # characters after it
-_CUES = (
-    "not", "n't", "n\u2019t", "never", "neither", " nor", "hardly", "than", "instead", "but", "except", "unlike",
-    "differ", "wrong", "incorrect", "false", "bogus", "fake", "mistake", "invalid", "erron", "doubt",
-    "den", "rej", "disp", "refu", "disa", "nobody", "no one", "if ", "unless", "suppos", "assum",
-    "preten", "imagin", "sa", "wr", "guess", "th", "claim", "tempt", "naive", "far", "exceed", "or ",
-    "\\ne", "<", ">", "!=", "\u2260", '"', "\u201c", "~~", "cancel", "sout", "phantom", "white", "command", "\\def",
-    "prompt", "example", "user", "below", "above", "under", "over", "#", "quot",
+_SAYING = "say write guess think believe claim propose suggest conclude argue insist assume suppose imagine pretend"
+_DOUBTING = "doubt deny reject dispute refute disagree refuse disbelieve discard exceed differ"
+_CUES = frozenset(  # one of these is in whatever `_refused_before` finds
+    {f"{verb}{end}" for verb in f"{_SAYING} {_DOUBTING}".split() for end in ("", "s", "d", "ed", "ing")}
+    | {verb[:-1] + end for verb in _SAYING.split() for end in ("ing", "ies", "ied")}
+    | set(
+        "denies denied said wrote written thought 't not never cannot neither nor hardly no nobody than instead but except "
+        "unlike different far strictly wrong incorrect false bogus fake mistaken invalid erroneous untrue if unless "
+        "whether were tempting tempted naive naively glance trap or versus vs ne neq lt gt nleq ngeq cancel bcancel "
+        "xcancel sout phantom hphantom vphantom white newcommand renewcommand providecommand def let < > ! \u2260 \" \u201c ~".split()
+    )
 )  # fmt: skip
+_WORD = re.compile(r"[a-z]+|(?<=n)['\u2019]t\b|[<>!\u2260\"\u201c~]")
 _FILLER = (
     r"(?:(?:be|been|equal|equals|to|the|an?|my|our|answer|result|value|solution|number|count|total|exactly|possibly"
     r"|simply|just|really|actually|necessarily|quite|at|all|correct|right|final|true|it|that|is|as|of|here|in|any|way)"
     r"\s+|[*_$:(]\s*|\\\(\s*|\\\[\s*){0,8}$"
 )
-_SAID = r"(?:say|write|wrote|said|put|guess|think|thought|believe|claim|propose|suggest|answer|conclude|argue|insist)(?:s|d|ed|ing)?"
+_SAID = r"(?:say|write|wrote|said|put|guess|think|thought|believe|claim|propose|suggest|conclude|argue|insist)(?:s|d|ed|ing)?"
 _DENIED = re.compile(
     rf"(?:\bnot|n['\u2019]t|\bnever|\bcannot|\bhardly|\bneither|\bnor)\s+{_FILLER}"
     rf"|\b(?:other than|rather than|instead of|anything but|everything but|except(?: for)?|differs? from|different from"
@@ -97,10 +103,10 @@ _CLAIMED = re.compile(
 def withdrawn(text: str, start: int, end: int, answer: str) -> bool:
     """Whether the text takes back the answer of the box that stands from `start` to `end`."""
     before, after = text[max(0, start - _NEAR) : start], text[end : end + _AFTER]
-    if _glued(before, after, answer):
+    if _may_be_glued(before, after) and _glued(before, after):
         return True
-    lowered = before.lower()
-    if any(cue in lowered for cue in _CUES) and _refused_before(text, start, end, answer):
+    words = _WORD.findall(before.lower().replace("\u2019", "'"))
+    if not _CUES.isdisjoint(words) and _refused_before(text, start, end, answer):
         return True
     if after.strip(" .$\n)*]\\}") and _refused_after(after, answer):
         return True
@@ -140,7 +146,18 @@ def _quoted(text: str, start: int, end: int) -> bool:
     return bool(opened and closed and re.search("[A-Za-z]{2}", opened.group(2) + closed.group(1)))
 
 
-def _glued(before: str, after: str, answer: str) -> bool:
+def _may_be_glued(before: str, after: str) -> bool:
+    last, first = before.rstrip(" $\n{")[-1:], after.lstrip(" $}")[:2]
+    return (
+        last in _SIGNS
+        or "\\" in before[-8:]
+        or first[:1] in _SIGNS
+        or first[:1] in ("\\", "{", "!", "_")
+        or (first[:1] in (".", ",") and first[1:].isdigit())
+    )
+
+
+def _glued(before: str, after: str) -> bool:
     """Whether a sign, a digit or an operator outside changes what is in the box."""
     equated = "=" in after[:60].partition("\n")[0]
     if re.search(r"(?:^|[=($\[:,{]\s*|[a-z]\s)[-\u2212]\Z|=\s*[-\u2212]\s*\Z|[0-9]\Z", before):

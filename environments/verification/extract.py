@@ -112,10 +112,8 @@ def _only_box(text: str) -> str | None:
     end = text.find("}", start)
     content = text[start + 7 : end]
     if "{" in content or "\\" in content:
-        found = boxes.find(text[start : start + 2000])
-        if not found:
-            return None
-        content, end = found[0].content, start + found[0].end - 1
+        end = boxes.closing(text, start + 7)
+        content = text[start + 7 : end]
     content = content.strip()
     if end < 0 or boxes.is_blank(content):
         return None
