@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from environments.base import Verdict
-from environments.verification import comparison, demands, grouped, numerals, symbolic, units
+from environments.verification import bases, chains, comparison, demands, grouped, numerals, symbolic, units
 from environments.verification.answers import canonical
 from environments.verification.extract import final_answer
 from environments.verification.kinds import (
@@ -37,7 +37,7 @@ _LABELS = (  # what a question may ask for by a word, and how its value is label
     ("inverse", re.compile(r"[a-z]\^\{-1\}\([a-z]\)")),
 )
 _OPTION = re.compile(r"\(?\b([A-J])[.)]\s*(.*?)(?=[,;]?\s*\(?\b[A-J][.)]\s|\s*$)", re.DOTALL)
-_WORDS = re.compile(r"\\text(?:bf|rm)?\{[A-Za-z][A-Za-z ]+\}")
+_WORDS = re.compile(r"\\(?:text\w*|mathrm|mbox|hbox)\s*\{\s*[A-Za-z][A-Za-z0-9 ,.'-]+\}")
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
 _LETTER = re.compile(r"\(?[A-J]\)?")
 
@@ -124,13 +124,15 @@ def _compare(
 ) -> Verdict:
     if kind == "choice" and re.fullmatch("[a-j]", prediction.strip()):
         prediction = prediction.upper()
-    if kind is None and _WORDS.fullmatch(gold.strip()):
+    gold, prediction = bases.aligned(gold, prediction, statement)
+    if kind is None and _is_words(gold):
         kind = "string"
     reference = _reference(gold, statement, kind)
     if reference is None:
         detail = f"the reference answer cannot be read: {gold[:40]!r}"
         return Verdict(status="unparseable", detail=detail)
     asked, kind = kind, kind or _kind(reference, gold, statement)
+    prediction = chains.last(prediction, statement, reference.text)
     if _other_name(gold, prediction, statement):
         return Verdict(status="wrong", answer=prediction[:200], detail="of another variable")
     if "=" in prediction and "=" not in gold:
@@ -173,6 +175,13 @@ def read(text: str, statement: str = "", kind: Kind | None = None) -> Answer | N
     if answer is not None and answer.kind == "percent" and units.asks_for_percent(statement):
         return without_percent(answer)
     return answer
+
+
+def _is_words(gold: str) -> bool:
+    """Whether a reference answer is words in a text of LaTeX, and no phrase of mathematics."""
+    if _WORDS.fullmatch(gold.strip()) is None:
+        return False
+    return canonical(gold) is None
 
 
 def _reference(gold: str, statement: str, kind: Kind | None) -> Answer | None:
