@@ -180,7 +180,8 @@ def same_relation(gold: Tree, prediction: Tree) -> Status:
     """Equations and inequalities: equal up to a factor, in any order; `y = E` is also `E`."""
     if gold[0] != "rel" or prediction[0] != "rel":
         named, bare = (gold, prediction) if gold[0] == "rel" else (prediction, gold)
-        if named[1] != ("=",) or named[2][0][0] != "v" or named[2][0] in parts(bare):
+        name = named[2][0]
+        if named[1] != ("=",) or name[0] != "v" or "(" in name[1] or name in parts(bare):
             return "wrong"
         if unevaluated(prediction if named is gold else named[2][1]) > unevaluated(
             named[2][1] if named is gold else gold
