@@ -141,8 +141,11 @@ def _number(part: dict[str, str | None]) -> Number | None:
         unit = f"{'square' if raised == '2' else 'cubic'} {unit}"
     if is_multiplier(unit) or (part["sign"] and part["sign2"]):
         return None
-    if part["currency"] and (part["currency2"] or unit.split()[:1] not in ([], ["dollars"], ["dollar"], ["usd"])):
-        return None
+    if part["currency"] and unit:
+        named = unit.split()[0] in ("dollar", "dollars", "usd", "euro", "euros")
+        if not named and unit.split()[0] not in ("per", "a", "an", "each"):
+            return None
+        unit = unit if named else f"{part['currency']} {unit}"
     found = _value(part)
     if found is None:
         return None

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from environments.verification.answers import canonical
 from environments.verification.comparison import equal
-from environments.verification.kinds import Answer, choice, words_of_choice
+from environments.verification.kinds import choice, words_of_choice
 from environments.verification.spelling import normalised, squeezed
 
 _LABEL = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm)\s*\{\s*\(?([A-J])\s*[.):]\s*\)?\s*\}|\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}")  # fmt: skip
@@ -44,17 +44,17 @@ def is_listed(text: str, statement: str) -> bool:
     return _same(options[written.text], rest)
 
 
-def resolved(prediction: str, gold: Answer, statement: str) -> str:
+def resolved(prediction: str, by_letter: bool, statement: str) -> str:
     """The text of an answer that names an option, in the way in which the reference answer does.
 
-    `(B) 4` and `B` become `4` where that is option B's text, and `4` becomes `B` where the
-    reference answer is a letter and one option alone says 4.
+    `(B) 4` and `B` become `4` where that is option B's text, and with `by_letter` `4` becomes `B`
+    where one option alone says 4.
     """
     options = listed(statement)
     if not options:
         return prediction
     chosen = choice(prediction)
-    if gold.kind != "choice":
+    if not by_letter:
         if chosen is None or chosen.text not in options or not is_listed(prediction, statement):
             return prediction
         return options[chosen.text]

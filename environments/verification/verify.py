@@ -136,7 +136,7 @@ def _compare(
         return Verdict(status="wrong", answer=prediction[:200], detail="of another variable")
     if "=" in prediction and "=" not in gold:
         prediction = labels.unlabelled(prediction, statement, labelled)
-    prediction = options.resolved(prediction, reference, statement)
+    prediction = options.resolved(prediction, kind == "choice", statement)
     answer = read(prediction, statement, asked)
     if asked is None and _reads_as(kind, reference, answer):
         answer = read(prediction, statement, kind)
