@@ -1,10 +1,9 @@
-"""The form of an expression: whether it is worked out, its factors, and equal relations."""
+"""The form of an expression: whether it is worked out, and its factors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from environments.base import Status
 from environments.verification import algebra, expressions
 from environments.verification.trees import Tree
 
@@ -174,48 +173,3 @@ def has_product_of_sums(tree: Tree) -> bool:
     if kind in ("*", "^") and any(part[0] == "+" for part in _children(tree)):
         return True
     return any(has_product_of_sums(part) for part in _children(tree))
-
-
-def same_relation(gold: Tree, prediction: Tree) -> Status:
-    """Equations and inequalities: equal up to a factor, in any order; `y = E` is also `E`."""
-    if gold[0] != "rel" or prediction[0] != "rel":
-        named, bare = (gold, prediction) if gold[0] == "rel" else (prediction, gold)
-        name = named[2][0]
-        if named[1] != ("=",) or name[0] != "v" or "(" in name[1] or name in parts(bare):
-            return "wrong"
-        if unevaluated(prediction if named is gold else named[2][1]) > unevaluated(
-            named[2][1] if named is gold else gold
-        ):
-            return "wrong"
-        return "correct" if algebra.equal(named[2][1], bare) else "wrong"
-    left, right = _normal(gold), _normal(prediction)
-    if left is None or right is None or len(left) != len(right):
-        return "wrong"
-    for operator, top in left:
-        match = next((r for r in right if r[0] == operator and _scaled(operator, top, r[1])), None)
-        if match is None:
-            return "wrong"
-        right.remove(match)
-    return "correct"
-
-
-def _normal(tree: Tree) -> list[tuple[str, algebra.Polynomial]] | None:
-    """Each relation of a chain as a polynomial that is compared to 0 by `=`, `!=`, `<` or `<=`."""
-    found = []
-    for operator, a, b in zip(tree[1], tree[2], tree[2][1:], strict=False):
-        if operator[0] == ">":
-            operator, a, b = operator.replace(">", "<"), b, a
-        try:
-            left, right = algebra.quotient(a), algebra.quotient(b)
-            difference = algebra.cross(left, right)
-        except algebra.UndecidedError:
-            return None
-        if len(left[1]) > 1 or len(right[1]) > 1 or () not in left[1] or () not in right[1]:
-            return None  # multiplying by a denominator could change the solutions
-        found.append((operator, difference))
-    return found
-
-
-def _scaled(operator: str, left: algebra.Polynomial, right: algebra.Polynomial) -> bool:
-    ratio = algebra.proportion(left, right) if left and right else None
-    return ratio is not None and (ratio > 0 or operator in ("=", "!="))

@@ -154,7 +154,7 @@ def _compare(
     exact = comparison.equal(reference, answer, tolerance)
     refused = None
     if exact is not False:
-        refused = demands.refusal(reference, answer, prediction, statement)
+        refused = demands.refusal(reference, answer, prediction, statement, gold)
     if exact is False or refused is not None:
         return Verdict(status="wrong", answer=answer.text, detail=refused or "")
     status = "correct" if exact else symbolic.judge(reference, answer, seconds)
