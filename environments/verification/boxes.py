@@ -40,20 +40,20 @@ def find(text: str) -> list[Box] | None:
     depth, opened, start, inside = 0, 0, 0, 0  # depth of braces; that of the open box (0: none)
     for match in _BRACES.finditer(text):
         token = match.group()
-        bare = match.group(1) or match.group(2)
-        if bare and not opened:
-            found.append(Box(bare, match.start(), match.end()))
+        if token == "{":
+            depth += 1
+        elif token == "}":
+            if depth and depth == opened:
+                content = _unwrapped(text[inside : match.start()].strip())
+                found.append(Box(content, start, match.end()))
+                opened = 0
+            depth -= depth > 0
         elif token[-1] == "{" and token != r"\{":
             depth += 1
-            if len(token) > 1 and not opened:
+            if not opened:
                 opened, start, inside = depth, match.start(), match.end()
-        elif token == "}" and depth:
-            if depth == opened:
-                content = _unwrapped(text[inside : match.start()].strip())
-                if not token.startswith("\\fbox") or content:
-                    found.append(Box(content, start, match.end()))
-                opened = 0
-            depth -= 1
+        elif match.lastindex and not opened:
+            found.append(Box(match.group(match.lastindex), match.start(), match.end()))
     return None if opened else [box for box in found if not is_blank(box.content)]
 
 
@@ -102,6 +102,8 @@ def grouped(text: str, found: list[Box]) -> list[Box]:
 
 def _joined(group: list[Box], names: list[str]) -> Box:
     contents = [box.content for box in group]
+    if len(group) == 1:
+        return group[0]
     if len({normalised(content) for content in contents}) == 1:
         return Box(contents[-1], group[0].start, group[-1].end)
     if all(names) and len(set(names)) == len(names):

@@ -22,7 +22,9 @@ COMMANDS = FUNCTIONS | trees.MANY | trees.GREEK | set(trees.RELATIONS) | frozens
 _PLAIN_NAMES = "|".join(sorted((name[1:] for name in FUNCTIONS), key=len, reverse=True))
 _PLAIN_FUNCTION = re.compile(rf"(?<![\\A-Za-z])({_PLAIN_NAMES})(?![A-Za-z])")
 _TOKEN = re.compile(r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]+|[-+*/^=<>()\[\]{}|_!,'\u00b0]")
-_SUBSCRIPT = re.compile(r"_\s*\{\s*(?:\\text\s*\{)?\s*([A-Za-z0-9][A-Za-z0-9 ,+-]{0,15})\}?\s*\}")
+_SUBSCRIPT = re.compile(
+    r"_\s*\{\s*(?:\\text\s*\{\s*([A-Za-z0-9][A-Za-z0-9 ,+-]{0,15})\}|([A-Za-z0-9][A-Za-z0-9 ,+-]{0,15}))\s*\}"
+)
 _OPENING, _CLOSING = {"(", "[", "{"}, {")", "]", "}"}
 
 
@@ -31,7 +33,7 @@ def canonical(text: str) -> str | None:
     if "," in text and not any(name in text for name in ("max", "min", "gcd", "lcm", "_")):
         return None
     if "_" in text:
-        text = _SUBSCRIPT.sub(lambda m: "_{" + m.group(1).replace(" ", "") + "}", text)
+        text = _SUBSCRIPT.sub(lambda m: "_{" + (m.group(1) or m.group(2)).replace(" ", "") + "}", text)
         text = re.sub(r"_\s*\\text\s*\{([A-Za-z0-9]+)\}", r"_{\1}", text)
     text = re.sub(r"(?<![\\A-Za-z])(gcd|lcm|max|min)(?=\s*\()", r"\\\1 ", text)
     text = re.sub(r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)

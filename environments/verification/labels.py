@@ -115,7 +115,7 @@ def unlabelled(text: str, statement: str, gold: str) -> str:
         return text
     if label.startswith(r"\text{") or _NAME.fullmatch(found):
         return value.strip()
-    if "=" in gold and re.sub(r"\s", "", normalised(gold.partition("=")[0])) == found:
+    if "=" in gold and re.sub(r"\s", "", normalised(gold.strip(" $").partition("=")[0])) == found:
         return value.strip()
     whole_question = units.question(statement)
     if segment and _turned(next(filter(None, segment.groups()))) in map(_turned, _segments(whole_question)):

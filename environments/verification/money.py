@@ -17,8 +17,11 @@ _MONEY = re.compile(
 _NOUN = re.compile(rf"\b(?:{_NOUNS})\b")
 _PHYSICAL = re.compile(
     r"\b(?:weighs?|weighed|weight|heavier|lighter|measures?|taller|longer|shorter|older|younger|farther|further|faster|slower|hotter|colder|bigger|larger"
-    r"|smaller|wider|deeper|higher|lower|time|water|milk|flour|sugar|rice|distance|rain|snow|gasoline|fuel|paint|juice|food|feed|soil|sand|grain|ice|eats?|ate"
+    r"|smaller|wider|deeper|higher|lower|time|water|milk|flour|sugar|rice|distance|rain|snow|gasoline|fuel|paint|juice|feed|soil|sand|grain|ice|eats?|ate"
     r"|drinks?|drank|grows?|grew|grown|runs?|ran|walks?|percent|percentage)\b"
+)
+_OTHER = re.compile(
+    r"\b(?:how (?:old|long|far|tall|heavy|fast|often|big|wide|deep|large|high|soon)|(?:what|which) (?:percent\w*|fraction|time|day|year|age|ratio|speed|month|hour|number)|ratio of)\b"
 )
 _BETWEEN = re.compile(
     r"\b(?:are|is|was|were|am|do|does|did|will|would|can|could|should|must|might|may|has|have|had|remain|remains|left|in|at|on|for|from|with|to|there"
@@ -35,7 +38,12 @@ def asked(question: str) -> bool:
     counted = [word for word in re.findall(r"[a-z'-]+", _BETWEEN.sub("", much[1])) if word not in _FILLERS]
     if counted:
         return _NOUN.search(" ".join(counted)) is not None
-    return _PHYSICAL.search(much[1]) is None
+    return _NOUN.search(much[1]) is not None or _PHYSICAL.search(much[1]) is None
+
+
+def excluded(question: str) -> bool:
+    """Whether a question in small letters is for something else: a percentage, an age, a count."""
+    return _OTHER.search(question) is not None
 
 
 def fits(unit: str, mentioned: set[str]) -> bool:

@@ -32,6 +32,7 @@ _WRAPPERS = re.compile(
     r"|\*([^*]+)\*|__(.+)__|\\(?:text|mathrm|textbf|mathbf|textrm|mbox|hbox|fbox|boldsymbol|bm|mathit|underline|ensuremath|textit|textsf|texttt|textup|textnormal|mathsf)\s*\{(.*)\}"
     r"|\{([^,]*|[0-9,]*)\}"
 )
+_INNER = re.compile(r"(?<!\\)\$(?![\s$])([^$]*[^\s$\\])\$(?![0-9$])")  # `$a$ and $b$`
 _LOOKS = re.compile(  # colours and sizes; white ink is not there
     r"\\(?:textcolor|color)\s*\{(?!white)[a-zA-Z]{1,20}\}\s*"
     r"|\\(?:bf|rm|it|tiny|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\s*"
@@ -59,13 +60,14 @@ _SPELLINGS: list[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     ("vert", re.compile(r"\\[lr]?vert(?![A-Za-z])"), "|"),
     ("brack", re.compile(r"\\lbrack(?![A-Za-z])"), "["),
     ("brack", re.compile(r"\\rbrack(?![A-Za-z])"), "]"),
+    ("text", re.compile(r"\\text\s*\{[\s~]*([A-Za-z]+)\s*\}\s*/\s*\\text\s*\{[\s~]*([A-Za-z]+)\s*\}"), r"\\text{\1/\2}"),
     ("text", re.compile(r"\\textdollar(?![A-Za-z])"), r"\\$"),
     ("text", re.compile(r"\\textdegree(?![A-Za-z])"), "\u00b0"),
     ("\\", re.compile(r"\\(?:simeq|thickapprox|doteq)(?![A-Za-z])"), r"\\approx "),
     ("\\hspace", re.compile(r"\\hspace\*?\s*\{[^{}]*\}"), " "),
     ("\\prime", re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|(\\prime)(?![A-Za-z]))"), lambda m: "'" * m.group().count("prime")),
     ("\\dot", re.compile(r"(?<=[0-9.])\\dot\s*\{?([0-9])\}?(?:([0-9]*)\\dot\s*\{?([0-9])\}?)?"), r"\\overline{\1\2\3}"),
-    ("\\d", re.compile(r"\\(d+)ot\s*\{\s*(\\?[A-Za-z]+)\s*\}"), lambda m: m.group(2) + "'" * len(m.group(1))),
+    ("\\d", re.compile(r"\\(d+)ot\s*\{\s*(\\?[A-Za-z]+)\s*\}"), lambda m: " " + m.group(2) + "'" * len(m.group(1))),
     ("(", re.compile(r"^(-?[0-9]+\.[0-9]*)\(([0-9]+)\)$"), r"\1\\overline{\2}"),
     ("\\over", re.compile(r"\\overline\s*([0-9])(?![0-9])"), r"\\overline{\1}"),
     ("frac", re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
@@ -73,6 +75,7 @@ _SPELLINGS: list[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     ("frac", re.compile(r"\\frac\s*([0-9])\s*\{"), r"\\frac{\1}{"),
     ("frac", re.compile(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])"), r"\1{\2}"),
     ("\\", re.compile(r"\\(?:left|right|displaystyle|textstyle|[bB]igg?[lr]?)(?![A-Za-z])\s*"), ""),
+    ("\\begin", re.compile(r"(?:(?<=.)\(|\((?=.*\).))\s*\\begin\{(array|s?matrix)\}(?:\{[clr]+\})?\s*([^&\\{}]+?)\s*\\\\\s*([^&\\{}]+?)\s*\\end\{\1\}\s*\)"), r"\\binom{\2}{\3}"),
     ("binom", re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
     ("text", re.compile(r"\\text\s*\{\s*(\\?[%$.])?\s*\}"), r"\1"),
     ("{", re.compile(r"\{([:,])\}"), r"\1"),
@@ -105,6 +108,8 @@ def normalised(text: str) -> str:
     if r"\over" in text or r"\choose" in text:
         for pattern, spelling in _INFIX:
             text = pattern.sub(spelling, text)
+    if text.count("$") > 1:
+        text = _INNER.sub(r"\1", text)
     for _ in range(3):
         match = _WRAPPERS.fullmatch(text)
         inner = next((part for part in match.groups() if part is not None), "") if match else text

@@ -194,11 +194,9 @@ class _Reader:
         raise NoTreeError(f"unexpected {token!r}")
 
     def variable(self, token: str) -> Tree:
-        if self.next == "_":
-            self.take()
-            token = f"{token}_{self.subscript()}"
-        while self.next == "'":
+        while self.next in ("_", "'"):
             token += self.take()
+            token += self.subscript() if token[-1] == "_" else ""
         given = self.tokens[self.at : self.at + 3]
         if given[:1] + given[2:] == ["(", ")"] and given[1].isdigit():  # `I(0)` is no product
             self.at += 3

@@ -75,8 +75,15 @@ def fits(unit: str, statement: str, reference: str = "") -> bool:
         return names == wanted or (names == ["degree"] and wanted[0] in ("celsius", "fahrenheit"))
     counted = _HOW_MANY.search(asked)
     wanted = _content(_STOP.sub("", counted[2])) if counted else []
-    if len(names) == 1 and names[0] in money.CURRENCIES and unit != "pound" and money.asked(asked):
-        return money.fits(names[0], (_words(statement) & money.CURRENCIES) - _weights(statement))
+    is_currency = bool(set(names) & money.CURRENCIES) and unit not in ("pound", "pounds", "lb", "lbs")
+    if money.asked(asked):
+        if len(names) == 1 and is_currency:
+            mentioned = (_words(statement) & money.CURRENCIES) - _weights(statement)
+            return money.fits(names[0], mentioned)
+        if "how much" in asked and not is_currency:
+            return False
+    elif is_currency and money.excluded(asked):
+        return False
     if wanted and set(names) <= set(wanted):
         return True
     if wanted and (counted is None or counted[1] == "many" or names[0] in money.CURRENCIES):

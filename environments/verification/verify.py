@@ -36,6 +36,10 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,9999}")
 _WORDS = re.compile(
     r"\\(?:text\w*|mathrm|mbox|hbox)\s*\{\s*[A-Za-z][A-Za-z0-9 ,.'-]+\}"
 )
+_ANSWERS = frozenset(
+    "yes no true false even odd neither both sunday monday tuesday wednesday thursday friday saturday january "
+    "february march april may june july august september october november december".split()
+)
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
 _LETTER = re.compile(r"\(?[A-J]\)?")
 
@@ -197,7 +201,10 @@ def _alike(
 
 
 def _is_words(gold: str) -> bool:
-    """Whether a reference answer is words in a text of LaTeX, and no phrase of mathematics."""
+    """Whether a reference answer is words in a text of LaTeX, and no phrase of mathematics, or one
+    of the few words that are answers by themselves."""
+    if gold.strip(" .$").casefold() in _ANSWERS:
+        return True
     if _WORDS.fullmatch(gold.strip()) is None:
         return False
     return canonical(gold) is None
