@@ -24,9 +24,11 @@ def last(text: str, statement: str, gold: str) -> str:
     written = normalised(text)
     if r"\approx" in written:
         exact, _, rounded = written.rpartition(r"\approx")
+        wants = _ROUNDED.search(statement) or re.fullmatch(r"-?[0-9,]*\.[0-9]+", gold)
+        if not exact:
+            return rounded.strip() if wants else text
         if not _rounds(exact, rounded) or exact.count(r"\approx"):
             return text
-        wants = _ROUNDED.search(statement) or re.fullmatch(r"-?[0-9,]*\.[0-9]+", gold)
         return rounded.strip() if wants else last(exact.strip(), statement, gold)
     sides = [side.strip() for side in _EQUALS.split(written)]
     if len(sides) < 2 or not all(sides) or "," in written.replace("{,}", ""):

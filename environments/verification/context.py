@@ -22,14 +22,15 @@ _CUES = frozenset(  # one of these is in whatever `_refused_before` finds
     | set(
         "denies denied said wrote written thought 't not never cannot neither nor hardly no nobody than instead but except "
         "unlike different far strictly wrong incorrect false bogus fake mistaken invalid erroneous untrue if unless "
-        "whether were tempting tempted naive naively glance trap or versus vs ne neq lt gt nleq ngeq cancel bcancel "
+        "whether were tempting tempted naive naively glance trap or between from versus vs ne neq lt gt nleq ngeq cancel bcancel "
         "xcancel sout phantom hphantom vphantom white newcommand renewcommand providecommand def let < > ! \u2260 \" \u201c ~".split()
     )
 )  # fmt: skip
 _WORD = re.compile(r"[a-z]+|(?<=n)['\u2019]t\b|[<>!\u2260\"\u201c~]")
 _FILLER = (
     r"(?:(?:be|been|equal|equals|to|the|an?|my|our|answer|result|value|solution|number|count|total|exactly|possibly"
-    r"|simply|just|really|actually|necessarily|quite|at|all|correct|right|final|true|it|that|is|as|of|here|in|any|way)"
+    r"|simply|just|really|actually|necessarily|quite|at|all|correct|right|final|true|it|that|is|as|of|here|in|any|way"
+    r"|have|has|get|gets|give|gives|keep|keeps|hold|holds|leave|leaves|cost|costs|make|makes|yield|yields|come|add|up|amount|reach|remain|with|left)"
     r"\s+|[*_$:(]\s*|\\\(\s*|\\\[\s*){0,8}$"
 )
 _SAID = r"(?:say|write|wrote|said|put|guess|think|thought|believe|claim|propose|suggest|conclude|argue|insist)(?:s|d|ed|ing)?"
@@ -49,9 +50,13 @@ _DENIED = re.compile(
     r"|\b(?:suppose|supposing|assume|assuming|pretend|pretending|imagine|imagining)\b[^,;]*$"
     rf"|\b(?:students?|friends?|someone|somebody|some|people|they|he|she|you|one|book|teacher|others?|user|prompt|example|(?-i:(?!The|This|That|It|I\b|We\b|So|Thus|Hence)[A-Z][a-z]+))\s+"
     rf"(?:(?:might|may|could|would|will|can|has|have)\s+)?(?:\w+ly\s+)?(?:be tempted to\s+)?{_SAID}\b[^,;]*$"
+    r"|\bbetween\s+\S+\s+and[\s$*]*$|\branges? from\s+\S+\s+to[\s$*]*$"
     r"|\b(?:tempting|tempted|naive(?:ly)?|at first glance|trap)\b[^,;]*$",
     re.IGNORECASE,
 )  # fmt: skip
+_COUNTERFACTUAL = re.compile(
+    r"\b(?:if|unless)\b.*(?:\bnot\b|n['\u2019]t|\bunless\b).*\bwould\b.*$", re.IGNORECASE
+)
 _HIDDEN = re.compile(
     r"(?:~~|\\[xb]?cancel\s*\{|\\sout\s*\{|\\[hv]?phantom\s*\{|\\(?:text)?color\s*\{white\}\s*\{?|<(?:del|s|strike)>)[\s$]*$"
 )
@@ -64,7 +69,7 @@ _END = r"[\s$*_)\]}\\.,;:(\u2014\u2013-]*"
 _SAME = r"[ $*_)\]}\\,;:(\u2014\u2013-]*"  # in the same sentence
 _TAKEN_BACK = re.compile(
     rf"^{_SAME}(?:(?:but|and|although|though)\s+)?(?:(?:which|that|this|it)\s*)?"
-    r"(?:(?:is|was|['\u2019]s|would be|seems|looks|must be|has to be|can|could|cannot|may|might|does|did|will)\s*)?(?:\w+ly\s+)?"
+    r"(?:(?:is|was|['\u2019]s|would be|seems|looks|must be|has to be|can|could|cannot|may|might|does|did|will)\s*)?(?:\w+ly\s+)?(?:(?:an?|the)\s+)?"
     r"(?:wrong|incorrect|false|impossible|untrue|mistaken|invalid|rejected|too (?:big|large|small|high|low|much|many|few)"
     r"|off by|nonsense|absurd|an? (?:\w+ )?(?:mistake|lie|typo|joke|trap|decoy|error|guess)"
     r"|(?:not|n['\u2019]t|never|cannot|can['\u2019]t|isn['\u2019]t|wasn['\u2019]t)(?=\s*[.!)]|\s*$"
@@ -118,6 +123,8 @@ def _refused_before(text: str, start: int, end: int, answer: str) -> bool:
     clause = _CLAUSE.split(before)[-1]
     if before.rstrip(" \n$*").endswith(":"):
         clause = _CLAUSE.split(before.rstrip(" \n$*"))[-1] + " "
+    if _COUNTERFACTUAL.search(re.split(r"[.!?\n]", before)[-1]):
+        return True
     if _DENIED.search(clause) or _HIDDEN.search(before) or _REDEFINED.search(text):
         return True
     if (other := _OTHER_BEFORE.search(before)) and contradicts(number(other.group(1)), answer):

@@ -58,7 +58,7 @@ def refusal(
     """Why an answer of the right value is not paid, or None: it repeats the question, is not worked
     out, or has another form than the question asks for. `written` is the answer's own text,
     `reference` that of the reference answer."""
-    if prediction.kind == "fraction" and gold.kind != "fraction" and gold.text == str(gold.value):
+    if prediction.kind == "fraction" and gold.kind != "fraction" and gold.value is not None and gold.value.denominator == 1:
         terms = {term for pair in _fractions(normalised(written)) for term in pair}
         if not statement or terms <= set(re.findall("[0-9]+", statement)):
             return "not worked out"
@@ -90,6 +90,8 @@ def _form_refusal(gold: Tree, prediction: Tree, statement: str, asked: str) -> s
             return "not factored"
         if shapes.primitive_factors(gold) and not shapes.primitive_factors(prediction):
             return "not factored"
+    if _POWERS.search(asked) and gold[0] == "^" and prediction[0] != "^":
+        return "not as a power"
     if _POWERS.search(asked) and (primes := shapes.prime_factors(gold)) is not None:
         return None if primes == shapes.prime_factors(prediction) else "other factors"
     if _EXPAND.search(asked) and (forms.has_product_of_sums(prediction) or forms.unevaluated(prediction)):
@@ -162,6 +164,7 @@ def _fractions(text: str) -> set[tuple[str, str]]:
 
 
 def _is_mixed(written: str) -> bool:
+    written = normalised(written)
     return re.search(r"[0-9]\s*\\[dt]?frac|[0-9]\s+[0-9]+\s*/|[0-9]\s*[½⅓⅔¼¾⅕⅖⅗⅘⅛⅜⅝⅞]", written) is not None
 
 

@@ -34,6 +34,7 @@ def canonical(text: str) -> str | None:
         return None
     if "_" in text:
         text = _SUBSCRIPT.sub(lambda m: "_{" + (m.group(1) or m.group(2)).replace(" ", "") + "}", text)
+        text = re.sub(r"_\s*\{?\s*\\(max|min)(?![a-z])\s*\}?", r"_{\1}", text)
         text = re.sub(r"_\s*\\text\s*\{([A-Za-z0-9]+)\}", r"_{\1}", text)
     text = re.sub(r"(?<![\\A-Za-z])(gcd|lcm|max|min)(?=\s*\()", r"\\\1 ", text)
     text = re.sub(r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)

@@ -24,6 +24,8 @@ _DOUBT = re.compile(
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]{1,9}", re.IGNORECASE)
+_CHECK = re.compile(r"[#* ]{0,9}(?:check|verification|explanation|reasoning)[* ]{0,4}:", re.IGNORECASE)
+_LINE = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]", re.IGNORECASE)
 _AGAIN = re.compile(rf"(?:The )?(?:final )?{_STATED.pattern}", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
 _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -76,7 +78,14 @@ def final_answer(text: str) -> str | None:
 
 
 def _stated(sentences: list[str]) -> str | None:
-    """The answer that the last sentence states, unless another differs or one is in doubt."""
+    """The answer that the last sentence states, unless another differs or one is in doubt.
+
+    A last paragraph `Check: ...` is none of it.
+    """
+    for n in range(1, len(sentences)):
+        if _CHECK.match(sentences[n]) and _LINE.match(sentences[n - 1]):
+            sentences = sentences[:n]
+            break
     if len(sentences) > 1 and _HEADING.fullmatch(sentences[-2]):
         sentences = [*sentences[:-2], f"{sentences[-2]} {sentences[-1]}"]
     stated = []

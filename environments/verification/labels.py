@@ -43,6 +43,12 @@ _QUANTITIES = frozenset(
     "quotient remainder slope intercept base hypotenuse surface speed distance time cost price profit revenue tax".split()
 )
 
+_ASKED_FOR = re.compile(
+    r"\b(?:find|what is|what's|what was|compute|determine|calculate|give|state)\b[^,.?]*?\b("
+    + "|".join(sorted(_QUANTITIES))
+    + r")\b"
+)
+
 
 def other(gold: str, prediction: str, statement: str) -> bool:
     """Whether `y = 5`, `\\angle B = 5` or `\\text{perimeter} = 5` is of something else than was asked for."""
@@ -59,7 +65,9 @@ def other(gold: str, prediction: str, statement: str) -> bool:
         others = {_turned(found) for found in _segments(asked) if _alike(found, mine)}
         return bool(others) and _turned(mine) not in others
     words = set(re.findall("[a-z]+", normalised(label).lower())) & _QUANTITIES
-    wanted_words = set(re.findall("[a-z]+", asked.lower())) & _QUANTITIES
+    after = _ASKED_FOR.search(asked.lower())
+    named_words = [word for word in re.findall("[a-z]+", asked.lower()) if word in _QUANTITIES]
+    wanted_words = {after.group(1)} if after else set(named_words)
     return bool(words) and bool(wanted_words) and not words & wanted_words
 
 

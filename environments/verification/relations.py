@@ -16,6 +16,10 @@ def same(gold: Tree, prediction: Tree) -> Status:
         return _named(gold, prediction)
     if (name := _solved(gold)) and name != _solved(prediction):
         return "wrong"
+    name = isolated(gold)
+    if gold[1] == prediction[1] == ("=",) and name and name == isolated(prediction):
+        one, other = (_without(tree, name) for tree in (gold, prediction))
+        return "correct" if algebra.equal(one, other) else "wrong"
     left, right = _normal(gold), _normal(prediction)
     if left is None or right is None or len(left) != len(right):
         return "wrong"
@@ -47,6 +51,11 @@ def isolated(tree: Tree) -> str | None:
         if side[0] == "v" and sum(side in forms.parts(other) for other in sides) == 1:
             return str(side[1])
     return None
+
+
+def _without(tree: Tree, name: str) -> Tree:
+    """The other side of an equation of which one is the variable alone."""
+    return tree[2][1] if tree[2][0] == ("v", name) else tree[2][0]
 
 
 def _solved(tree: Tree) -> str | None:

@@ -11,6 +11,7 @@ from environments.verification import algebra, forms
 from environments.verification.algebra import Polynomial
 from environments.verification.trees import Tree
 
+_ZERO = ("n", 0, 1)
 _HIGHEST = 30  # degree of polynomials of which common factors are sought
 
 
@@ -97,7 +98,7 @@ def sums(tree: Tree) -> frozenset[object]:
     """The sums and roots that are written in it, each up to a number as a factor."""
     found: set[object] = set()
     for part in forms.parts(tree):
-        if part[0] == "+" and ("n", 0, 1) not in part[1]:
+        if part[0] == "+" and not any(term in (_ZERO, ("neg", _ZERO)) for term in part[1]):
             found.add(_monic(algebra.quotient(part)[0]))
         elif part[0] == "root":
             found.add((part[1], _monic(algebra.quotient(part[2])[0]), algebra.constant(algebra.quotient(part[2]))))

@@ -254,7 +254,10 @@ class _Reader:
                 name, power = rf"\arc{name[1:]}", None
             elif power[0] != "n":
                 raise NoTreeError("an inverse or a power")
-        argument = self.group() if self.next in ("(", "[", "{", "|") else self.bare_argument()
+        if self.next == "|":
+            argument: Tree = ("f", "abs", self.group())
+        else:
+            argument = self.group() if self.next in ("(", "[", "{") else self.bare_argument()
         if self.next == "\u00b0":
             self.take()
             argument = ("*", (argument, ("/", ("c", "pi"), ("n", 180, 1))))

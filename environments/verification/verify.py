@@ -145,6 +145,8 @@ def _compare(
     if asked is None and _reads_as(kind, reference, answer):
         answer = read(prediction, statement, kind)
         reference = read(gold, statement, kind) or reference
+    if answer is None and reference.value is not None and asked is None and _asks_ratio(statement):
+        answer = read(prediction, statement, "ratio")
     if answer is not None and answer.kind == "choice" and not options.is_listed(prediction, statement):
         answer = None
     if answer is None:
@@ -188,8 +190,7 @@ def _alike(
     """A reference answer and an answer of another type that says the same: `3:4` for a fraction
     where the question is for a ratio, `(7,2)` for `p=7, q=2`."""
     if answer.kind == "ratio" and reference.value is not None:
-        asked = re.search(r"\bratios?\b", units.question(statement), re.IGNORECASE)
-        return reference, (ratios.as_fraction(answer) if asked else None) or answer
+        return reference, (ratios.as_fraction(answer) if _asks_ratio(statement) else None) or answer
     if answer.kind == "tuple" and reference.kind == "multiset" and "=" in gold:
         ordered = assignments.in_order(normalised(gold), statement, alone=True)
         return (canonical(ordered) if ordered else None) or reference, answer
@@ -200,6 +201,10 @@ def _alike(
     return reference, answer
 
 
+def _asks_ratio(statement: str) -> bool:
+    return re.search(r"\bratios?\b", units.question(statement), re.IGNORECASE) is not None
+
+
 def _is_words(gold: str) -> bool:
     """Whether a reference answer is words in a text of LaTeX, and no phrase of mathematics, or one
     of the few words that are answers by themselves."""
@@ -207,7 +212,8 @@ def _is_words(gold: str) -> bool:
         return True
     if _WORDS.fullmatch(gold.strip()) is None:
         return False
-    return canonical(gold) is None
+    found = canonical(gold)
+    return found is None or found.kind in ("expression", "polynomial")
 
 
 def _reference(gold: str, statement: str, kind: Kind | None) -> Answer | None:

@@ -27,6 +27,9 @@ _SAME = {
 _QUANTIFIED = re.compile(
     r"[\s,(]*(?:\bfor (?:all|every|each|any)\b|\\forall(?![a-z]))(?!.*(?:except|but))[^=<>|]{0,60}$", re.IGNORECASE
 )
+_CONSTANT = re.compile(
+    r"[\s,(]*(?:\bfor (?:some|any|an arbitrary|a|every) (?:arbitrary |real |fixed )*(?:constants?|numbers?) [a-zA-Z]|(?:\bwhere |\bwith )?[a-zA-Z] (?:is|being) (?:an?|any|some) (?:arbitrary |real |fixed )*(?:constant|number))\)?$"
+)
 _DOMAIN = re.compile(r"\s*,\s*(?:where )?([a-z])\s*\\in\s*\\mathbb\s*\{?R\}?$")
 _INTEGER = re.compile(
     r"[\s,(]*(?:\bfor |\bwhere |\bwith )?\s*(?:(?:any|all|some|an) )?(?:integers? ([klmn])|([klmn]) (?:is|are) (?:an |any )?integers?|([klmn])\s*\\in\s*(?:\\mathbb\s*\{?Z\}?|Z))\)?$"
@@ -54,6 +57,8 @@ def plain(text: str) -> str:
         before, name = flat[: counted.start()].strip(), next(filter(None, counted.groups()))
         if before:
             return re.sub(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])|(?<=[0-9]){name}(?=\\)", "n", before)
+    if (constant := _CONSTANT.search(flat)) and constant.start():
+        return flat[: constant.start()].strip()
     if domain := _DOMAIN.search(flat):
         return flat[: domain.start()]
     if (quantified := _QUANTIFIED.search(flat)) and quantified.start():
