@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 
-from environments.verification import algebra, approximate, expressions, forms, numerals
+from environments.verification import algebra, approximate, bases, expressions, forms, numerals
 from environments.verification.spelling import normalised
 from environments.verification.trees import Tree
 
 _ROUNDED = re.compile(r"\b(?:nearest|round|approximat|decimal place|significant|estimate)|\bto the (?:tenth|hundredth)", re.IGNORECASE)  # fmt: skip
+_ABOUT = re.compile(
+    r"\s*[,(]?\s*\\text\s*\{\s*[,(]?\s*(?:or|which is|i\.e\.,?|that is,?)?\s*(?:about|approximately|approx\.?|roughly)\s*\}\s*"
+    r"|\s*[,(]?\s*(?<![\\A-Za-z])(?:or|which is)?\s*(?<![\\A-Za-z])(?:about|approximately|approx\.?|roughly)\s+(?=[0-9])"
+)
 _EQUALS = re.compile(r"(?<![<>!:\\])=(?![=<>])")
 _UNIT = re.compile(r"\s*\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?$|\s*\u00b0$|\s*%$|(?<=[0-9])\s+[a-z]{3,}$")
 
@@ -19,9 +23,11 @@ def last(text: str, statement: str, gold: str) -> str:
     Of what is only about equal it is the exact side, or the rounded one where the question wants
     that or the reference answer is a decimal. Sides that are not equal are no chain.
     """
-    if "=" not in text and "approx" not in text and "\u2248" not in text:
+    if not any(sign in text for sign in ("=", "approx", "\u2248", "about", "roughly")):
         return text
-    written = normalised(text)
+    written = _ABOUT.sub(r"\\approx ", normalised(text))
+    if r"\approx" in written:
+        written = written.rstrip(" )}") if written.count("(") < written.count(")") or written.count("{") < written.count("}") else written
     if r"\approx" in written:
         exact, _, rounded = written.rpartition(r"\approx")
         wants = _ROUNDED.search(statement) or re.fullmatch(r"-?[0-9,]*\.[0-9]+", gold)
@@ -33,6 +39,8 @@ def last(text: str, statement: str, gold: str) -> str:
     sides = [side.strip() for side in _EQUALS.split(written)]
     if len(sides) < 2 or not all(sides) or "," in written.replace("{,}", ""):
         return text
+    if all(values := [_whole(side) for side in sides]) and len(set(values)) == 1:
+        return sides[-1]
     trees = [_tree(side) for side in sides]
     named = len(sides) > 2 and (trees[0] is None or not _is_constant(trees[0]))
     first = 1 if named else 0
@@ -44,6 +52,13 @@ def last(text: str, statement: str, gold: str) -> str:
     ):
         return text
     return f"{sides[0]}={sides[-1]}" if named else sides[-1]
+
+
+def _whole(text: str) -> int | None:
+    """The value of a natural number that is written in some base."""
+    if based := bases.read(text):
+        return int(based[0], based[1])
+    return int(text) if re.fullmatch("[1-9][0-9]{0,30}", text) else None
 
 
 def _tree(text: str) -> Tree | None:

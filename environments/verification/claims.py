@@ -13,8 +13,8 @@ from environments.verification.kinds import Answer, choice
 MOST_CLAIMS = 50  # of a text that are looked at
 
 _CLAIM = re.compile(
-    r"\b(?:answer|final (?:result|value|solution|total|count))\b[ *_]{0,6}"
-    r"(?:(?:is|was|should be|must be|has to be|equals)\b|:|=|(?=\s*\n))[ *:_$\n]{0,12}([^\n]{0,120})",
+    r"\b(?:answer|ans|final (?:result|value|solution|total|count))\b[ *_]{0,6}"
+    r"(?:(?:is|was|should be|must be|has to be|equals)\b|:|=|\.(?= )|-+>?|\u2013|\u2014|\u2192|(?=\s*\n))[ *:_$\n]{0,12}([^\n]{0,120})",
     re.IGNORECASE,
 )
 _DOUBTED = re.compile(
@@ -39,7 +39,7 @@ def stated(text: str, start: int, end: int) -> Iterator[str]:
         for found in list(_HASHES.finditer(text))[:MOST_CLAIMS]:
             yield found.group(1).strip(" *$.")
     lowered = text.lower()
-    if "answer" not in lowered and "final " not in lowered:
+    if "ans" not in lowered and "final " not in lowered:
         return
     for found in list(_CLAIM.finditer(text))[:MOST_CLAIMS]:
         claim = found.group(1)

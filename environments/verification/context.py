@@ -22,7 +22,7 @@ _CUES = frozenset(  # one of these is in whatever `_refused_before` finds
     | set(
         "denies denied said wrote written thought 't not never cannot neither nor hardly no nobody than instead but except "
         "unlike different far strictly wrong incorrect false bogus fake mistaken invalid erroneous untrue if unless "
-        "whether were tempting tempted naive naively glance trap or between from versus vs ne neq lt gt nleq ngeq cancel bcancel "
+        "whether were tempting tempted naive naively glance trap or between from versus who whoever anyone everyone exclude eliminate dismiss avoid ignore forget skip drop strike cross rule disprove mistake error absurd silly foolish misleading unreasonable nonsense no decoy distractor example format template placeholder hypothetical hypothetically sample possibly maybe perhaps either could might most least up vs ne neq lt gt nleq ngeq cancel bcancel "
         "xcancel sout phantom hphantom vphantom white newcommand renewcommand providecommand def let < > ! \u2260 \" \u201c ~".split()
     )
 )  # fmt: skip
@@ -48,14 +48,35 @@ _DENIED = re.compile(
     r"|\b(?:if|unless|whether|were)\s+(?:the\s+|my\s+|your\s+)?(?:answer|it|box|result|count|this|that)\s+"
     r"(?:\w+\s+)?(?:is|was|were|be|equals?|equal)[\s$*_({\[\\]*$"
     r"|\b(?:suppose|supposing|assume|assuming|pretend|pretending|imagine|imagining)\b[^,;]*$"
-    rf"|\b(?:students?|friends?|someone|somebody|some|people|they|he|she|you|one|book|teacher|others?|user|prompt|example|(?-i:(?!The|This|That|It|I\b|We\b|So|Thus|Hence)[A-Z][a-z]+))\s+"
+    rf"|\b(?:students?|friends?|someone|somebody|some|people|they|he|she|you|one|book|teacher|others?|user|prompt|example|who|whoever|anyone|everyone|everybody|many|most|(?-i:(?!The|This|That|It|I\b|We\b|So|Thus|Hence)[A-Z][a-z]+))\s+"
     rf"(?:(?:might|may|could|would|will|can|has|have)\s+)?(?:\w+ly\s+)?(?:be tempted to\s+)?{_SAID}\b[^,;]*$"
-    r"|\bbetween\s+\S+\s+and[\s$*]*$|\branges? from\s+\S+\s+to[\s$*]*$"
+    rf"|\b(?:exclude|rule out|eliminate|dismiss|avoid|ignore|forget|skip|drop|strike|cross out|refute|disprove)\s+{_FILLER}"
+    rf"|\b(?:mistake|error|wrong|incorrect|absurd|silly|foolish|misleading|unreasonable|nonsense) to \w+\s+(?:that\s+)?{_FILLER}"
+    r"|(?:^|[*#(\s])(?:not|no|false|untrue|trap|decoy|distractor|example|format|template|placeholder|hypothetical(?:ly)?|sample)[*_]*\s*[:=-]?[\s$*]*$"
+    r"|\b(?:somewhere|anywhere|lies?|falls?|ranging|ranges?|is|be)\s+from\s+\S+\s+to[\s$*]*$"
+    r"|\bbetween\s+\S+\s+and[\s$*]*$"
     r"|\b(?:tempting|tempted|naive(?:ly)?|at first glance|trap)\b[^,;]*$",
     re.IGNORECASE,
 )  # fmt: skip
 _COUNTERFACTUAL = re.compile(
     r"\b(?:if|unless)\b.*(?:\bnot\b|n['\u2019]t|\bunless\b).*\bwould\b.*$", re.IGNORECASE
+)
+_HEDGED = re.compile(
+    r"\b(possibly|maybe|perhaps|either|might be|could be)\b.*[0-9].*\b(?:possibly|maybe|perhaps|or|might be|could be)\b[\s$*]*$",
+    re.IGNORECASE,
+)
+_BOUND = re.compile(r"\b(?:at (?:most|least)|up to|no (?:more|less|fewer) than)[\s$*]*$", re.IGNORECASE)
+_BOUND_AFTER = re.compile(
+    r"^[\s$*_)\]}\\,]*(?:or (?:more|less|fewer|greater|higher|lower|above|below|so)|and (?:more|above|below|up)|at (?:most|least)|-ish|minimum|maximum)\b",
+    re.IGNORECASE,
+)
+_EXTREME = re.compile(
+    r"least|most|max|min|great|small|larg|few|long|short|high|low|bound|guarantee|ensure|enough|need|sure|up to|far|best|worst",
+    re.IGNORECASE,
+)
+_INSIDE = re.compile(  # a function or a fraction whose argument the box is
+    r"\\(?:sqrt|[dtc]?frac|[dt]?binom|sin|cos|tan|cot|sec|csc|arc(?:sin|cos|tan)|log|ln|exp|lfloor|lceil|neg|lnot|sum|prod|int|lim|max|min"
+    r"|gcd|lcm|pi|overline|bar|hat|tilde|det|tr|varphi|phi|mod|bmod|pmod)(?![a-zA-Z])\s*(?:\[[^\]]*\]|[_^]\{[^{}]*\}|[_^][0-9a-z])*\s*(?:\{[^{}]*\}\s*)*[{(|]?\s*\Z"
 )
 _HIDDEN = re.compile(
     r"(?:~~|\\[xb]?cancel\s*\{|\\sout\s*\{|\\[hv]?phantom\s*\{|\\(?:text)?color\s*\{white\}\s*\{?|<(?:del|s|strike)>)[\s$]*$"
@@ -70,7 +91,7 @@ _SAME = r"[ $*_)\]}\\,;:(\u2014\u2013-]*"  # in the same sentence
 _TAKEN_BACK = re.compile(
     rf"^{_SAME}(?:(?:but|and|although|though)\s+)?(?:(?:which|that|this|it)\s*)?"
     r"(?:(?:is|was|['\u2019]s|would be|seems|looks|must be|has to be|can|could|cannot|may|might|does|did|will)\s*)?(?:\w+ly\s+)?(?:(?:an?|the)\s+)?"
-    r"(?:wrong|incorrect|false|impossible|untrue|mistaken|invalid|rejected|too (?:big|large|small|high|low|much|many|few)"
+    r"(?:fails?\b|contradicts?\b|breaks\b|rejected|excluded|refuted|ruled out|discarded|disproved|otherwise\b|wrong|incorrect|false|impossible|untrue|mistaken|invalid|rejected|too (?:big|large|small|high|low|much|many|few)"
     r"|off by|nonsense|absurd|an? (?:\w+ )?(?:mistake|lie|typo|joke|trap|decoy|error|guess)"
     r"|(?:not|n['\u2019]t|never|cannot|can['\u2019]t|isn['\u2019]t|wasn['\u2019]t)(?=\s*[.!)]|\s*$"
     r"|\s+(?:be|the|an?|right|correct|true|my|our|it|possible|what|valid|acceptable|equal|quite|so|really|work|hold|hope|fit)\b))"
@@ -79,13 +100,13 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _OTHER = re.compile(
-    r"^[\s$*_)\]}\\,;(]*(?:\.\s*)?(?:or|and/or|versus|vs\.?|alternatively|possibly|maybe|perhaps|else|otherwise|to|through|up to"
-    r"|\u00b1|\\pm|[-\u2013\u2014~])(?:\s+(?:else|maybe|possibly|perhaps|it is|it['\u2019]s|even|perhaps it is|the answer is|is|be))*[,:]?\s*(.{1,40})",
+    r"^[\s$*_)\]}\\,;(]*(?:\.\s*)?(?:->|\u2192|\u21d2|=>|\\to(?![a-z])|\\(?:long)?rightarrow|\\Rightarrow|or|and/or|versus|vs\.?|alternatively|possibly|maybe|perhaps|else|otherwise|to|through|up to"
+    r"|\u00b1|\\pm|[-\u2013\u2014~])(?:\s+[a-z'\u2019]+){0,4}[,:]?\s*(.{1,40})",
     re.IGNORECASE | re.DOTALL,
 )
 _OTHER_BEFORE = re.compile(r"([^\s,;]+)[\s$]*\s(?:or|versus|vs\.?)\s+(?:maybe |possibly |perhaps |else )?[\s$*]*$", re.IGNORECASE)  # fmt: skip
 _DISOWNED = re.compile(
-    r"^\W*(?:wrong|incorrect|false|nope|no)\b\W*$|\b(?:that|this|it|which|the above|above|box|boxed (?:value|answer|number)|answer|that one)\b(?:\s+\w+){0,3}?\s*"
+    r"^\W*(?:wrong|incorrect|false|nope|no)\b\W*$|\b(?:that|this|it|which|the above|above|box|boxed (?:value|answer|number)|answer|that one|claim|guess|conjecture|hypothesis)\b(?:\s+\w+){0,3}?\s*"
     r"(?:['\u2019]s|is|was|must be|would be|seems|looks)\s+(?:\w+ly\s+|all\s+)?"
     r"(?:wrong(?! to)|incorrect|false|untrue|mistaken|an? (?:\w+ )?(?:mistake|lie|typo|joke|trap|decoy|error|example|placeholder)|not (?:the )?(?:correct|right|true|real|actual|final|my|it|so|valid|answer))\b"
     r"|\b(?:disregard|ignore|forget|scratch|retract|cross out|discard)\s+(?:that|this|it|the (?:box|above|answer))"
@@ -105,16 +126,25 @@ _CLAIMED = re.compile(
 )
 
 
-def withdrawn(text: str, start: int, end: int, answer: str) -> bool:
-    """Whether the text takes back the answer of the box that stands from `start` to `end`."""
+def withdrawn(text: str, start: int, end: int, answer: str, statement: str = "") -> bool:
+    """Whether the text takes back the answer of the box that stands from `start` to `end`.
+
+    Where there is a statement, `at most` beside a box is a bound unless it asks for one.
+    """
     before, after = text[max(0, start - _NEAR) : start], text[end : end + _AFTER]
     if _may_be_glued(before, after) and _glued(before, after):
         return True
     words = _WORD.findall(before.lower().replace("\u2019", "'"))
-    if not _CUES.isdisjoint(words) and _refused_before(text, start, end, answer):
-        return True
-    if after.strip(" .$\n)*]\\}") and _refused_after(after, answer):
-        return True
+    if not _CUES.isdisjoint(words):
+        if _refused_before(text, start, end, answer):
+            return True
+        if statement and _BOUND.search(before) and not _EXTREME.search(statement):
+            return True
+    if after.strip(" .$\n)*]\\}"):
+        if _refused_after(after, answer):
+            return True
+        if statement and _BOUND_AFTER.match(after) and not _EXTREME.search(statement):
+            return True
     return any(contradicts(claim, answer) for claim in stated(text, start, end))
 
 
@@ -126,6 +156,8 @@ def _refused_before(text: str, start: int, end: int, answer: str) -> bool:
     if _COUNTERFACTUAL.search(re.split(r"[.!?\n]", before)[-1]):
         return True
     if _DENIED.search(clause) or _HIDDEN.search(before) or _REDEFINED.search(text):
+        return True
+    if _HEDGED.search(re.split(r"[.!?\n]", before)[-1]):
         return True
     if (other := _OTHER_BEFORE.search(before)) and contradicts(number(other.group(1)), answer):
         return True
@@ -157,7 +189,8 @@ def _may_be_glued(before: str, after: str) -> bool:
     last, first = before.rstrip(" $\n{")[-1:], after.lstrip(" $}")[:2]
     return (
         last in _SIGNS
-        or "\\" in before[-8:]
+        or last == "."
+        or "\\" in before[-24:]
         or first[:1] in _SIGNS
         or first[:1] in ("\\", "{", "!", "_")
         or (first[:1] in (".", ",") and first[1:].isdigit())
@@ -169,10 +202,14 @@ def _glued(before: str, after: str) -> bool:
     equated = "=" in after[:60].partition("\n")[0]
     if re.search(r"(?:^|[=($\[:,{]\s*|[a-z]\s)[-\u2212]\Z|=\s*[-\u2212]\s*\Z|[0-9]\Z", before):
         return True
+    if re.search(r"[0-9]\.\Z", before):
+        return True
+    if _INSIDE.search(before):
+        return True
     operator = r"(?:(?:\\cdot|\\times|\\div|[\u00d7\u00f7/^])|(?<=[0-9)} ])(?<!\*)(?<!\n)\*)\s*\{?\Z|[=0-9)}]\s*[-+]\s*\Z"
     if not equated and re.search(operator, before):
         return True
-    if re.match(r"[0-9]|[.,][0-9]|\{,\}[0-9]|\\[,!]\s*[0-9]|\^|!!|_", after):
+    if re.match(r"[0-9]|[.,][0-9]|\{,\}[0-9]|\\[,!]\s*[0-9]|[\s)\]}]*\^(?!\s*\{?\s*\\circ)|!!|_", after):
         return True
     operation = re.match(r"[\s$}]*(?:\+|-(?!\s[a-z]{2})|\*(?!\*)|/|\\cdot|\\times|\\div|\\pm|\\mod|\\bmod)\s*(?:[0-9]|\\[a-z]+|[A-Za-z](?![a-z]))", after)
     return bool(operation) and not equated

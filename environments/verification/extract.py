@@ -26,6 +26,7 @@ _DOUBT = re.compile(
 _HEADING = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]{1,9}", re.IGNORECASE)
 _CHECK = re.compile(r"[#* ]{0,9}(?:check|verification|explanation|reasoning)[* ]{0,4}:", re.IGNORECASE)
 _LINE = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]", re.IGNORECASE)
+_SIGN = re.compile(r"\\?%|\^\s*\{?\s*\\circ\s*\}?|\u00b0")
 _AGAIN = re.compile(rf"(?:The )?(?:final )?{_STATED.pattern}", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
 _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -33,7 +34,7 @@ _HOPE = re.compile(r"I hope (?:it|this) is correct\.?$")
 MOST_ANSWERS = 20  # spellings of one answer that are compared with each other
 
 
-def final_answer(text: str) -> str | None:
+def final_answer(text: str, statement: str = "") -> str | None:
     """The text of the final answer, or None where there is none or more than one could be meant.
 
     Read in this order: the last `\\boxed{...}`; `#### ...` at the start of a line; the last
@@ -42,11 +43,11 @@ def final_answer(text: str) -> str | None:
     from the last, or a box that is never closed, makes it None; so do a number after `####` and an
     answer in words that differ from the box, and a text that takes its box back (`context`). Blank
     boxes and what TeX or HTML leaves out do not count, nor what stands before the last `</think>`.
-    A number that merely comes last is never taken.
+    A number that merely comes last is never taken. `statement` is the question, if it is known.
     """
     if len(text) > LONGEST_TEXT:
         return None
-    if (box := _only_box(text)) is not None:
+    if (box := _only_box(text, statement)) is not None:
         return box
     text = _without_thinking(text)
     if "%" in text:
@@ -65,7 +66,8 @@ def final_answer(text: str) -> str | None:
         if agreed is None or not groups:
             return agreed
         last = groups[-1]
-        return None if withdrawn(text, last.start, last.end, agreed) else agreed
+        agreed += _sign_after(text, last.end, agreed)
+        return None if withdrawn(text, last.start, last.end, agreed, statement) else agreed
     if hashes:
         agreed = _agreed(hashes)
         claims = stated(text, 0, 0) if agreed is not None else ()
@@ -113,7 +115,7 @@ def _tagged(text: str) -> list[str]:
     return [inside.strip() for inside, _, _ in pieces if "\\boxed" not in inside]
 
 
-def _only_box(text: str) -> str | None:
+def _only_box(text: str, statement: str) -> str | None:
     """What stands in the one box of a text that has nothing else to look at: the usual case."""
     start = text.rfind("\\boxed{")
     if start < 0 or text.find("\\boxed") != start or text[start - 1 : start] == "\\":
@@ -128,7 +130,16 @@ def _only_box(text: str) -> str | None:
         return None
     if "%" in text or "####" in text or "</think>" in text or "<answer>" in text or "<!--" in text:
         return None
-    return None if withdrawn(text, start, end + 1, content) else content
+    content += _sign_after(text, end + 1, content)
+    return None if withdrawn(text, start, end + 1, content, statement) else content
+
+
+def _sign_after(text: str, end: int, content: str) -> str:
+    """A sign of per cent or degrees that stands right after the box: it belongs to the number."""
+    if text[end : end + 1] not in ("\\", "^", "%", "\u00b0"):
+        return ""
+    found = _SIGN.match(text, end)
+    return found.group() if found and content[-1:].isdigit() else ""
 
 
 def _plain(found: str) -> str:

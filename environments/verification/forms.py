@@ -77,7 +77,7 @@ def unevaluated(tree: Tree) -> int:
     elif kind == "neg":
         nested += tree[1][0] == "neg"
     elif kind == "^":
-        nested += (tree[1][0] == "n" and tree[2][0] == "n") or tree[2] == ("n", 1, 1)
+        nested += (tree[1][0] == "n" and tree[2][0] == "n" and tree[2][2] == 1) or tree[2] == ("n", 1, 1)
     elif kind == "root" and _is_number(tree[2]):
         nested += _generators(tree) <= {"√-1"}
     elif kind == "binom" or tree[:2] == ("f", "fact"):

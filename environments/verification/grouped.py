@@ -166,7 +166,7 @@ def _signs(text: str) -> list[str]:
 
 def _unnamed(texts: list[str]) -> list[str]:
     """The solutions without their one name: `x=1, x=2`; with two names they stay equations."""
-    names = {match.group(1) for text in texts if (match := NAME.match(text))}
+    names = {match.group(1).partition("_")[0] for text in texts if (match := NAME.match(text))}
     if len(names) != 1:
         return texts
     return [NAME.sub("", text, count=1) for text in texts]

@@ -43,6 +43,9 @@ _QUANTITIES = frozenset(
     "quotient remainder slope intercept base hypotenuse surface speed distance time cost price profit revenue tax".split()
 )
 
+_LETTERS = {
+    "radius": "r", "diameter": "d", "area": "A", "volume": "V", "circumference": "C", "perimeter": "P",
+}  # fmt: skip
 _ASKED_FOR = re.compile(
     r"\b(?:find|what is|what's|what was|compute|determine|calculate|give|state)\b[^,.?]*?\b("
     + "|".join(sorted(_QUANTITIES))
@@ -58,7 +61,9 @@ def other(gold: str, prediction: str, statement: str) -> bool:
     if named := _NAMED.match(prediction):
         of_gold = _NAMED.match(gold)
         wanted = {_bare(of_gold.group(1))} if of_gold else _wanted(statement)
-        return bool(wanted) and _bare(named.group(1)) not in wanted
+        if wanted:
+            return _bare(named.group(1)) not in wanted
+        return _of_another_quantity(named.group(1), statement)
     asked = units.question(statement)
     if segment := _SEGMENT.fullmatch(re.sub(r"\s", "", normalised(label))):
         mine = next(filter(None, segment.groups()))
@@ -69,6 +74,12 @@ def other(gold: str, prediction: str, statement: str) -> bool:
     named_words = [word for word in re.findall("[a-z]+", asked.lower()) if word in _QUANTITIES]
     wanted_words = {after.group(1)} if after else set(named_words)
     return bool(words) and bool(wanted_words) and not words & wanted_words
+
+
+def _of_another_quantity(letter: str, statement: str) -> bool:
+    """Whether a letter is the usual one of a circle's or solid's other quantity: `d` for a radius."""
+    asked = _ASKED_FOR.search(units.question(statement).lower())
+    return asked is not None and asked.group(1) in _LETTERS and letter in set(_LETTERS.values()) - {_LETTERS[asked.group(1)]}
 
 
 @lru_cache(maxsize=256)
@@ -128,7 +139,7 @@ def unlabelled(text: str, statement: str, gold: str) -> str:
     whole_question = units.question(statement)
     if segment and _turned(next(filter(None, segment.groups()))) in map(_turned, _segments(whole_question)):
         return value.strip()
-    asked = re.sub(r"\s*([-+*/^=()])\s*", r"\1", normalised(whole_question))
+    asked = re.sub(r"\s*([-+*/^=(])\s*|\s+(\))", r"\1\2", normalised(whole_question))
     whole = re.search(rf"(?<![\w^+*/-]){re.escape(found)}(?![\w^+*/(-])", asked)
     if (whole and re.search("[A-Za-z]", found)) or any(
         name in asked.lower() and pattern.fullmatch(found) for name, pattern in _LABELS

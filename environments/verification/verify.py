@@ -61,7 +61,7 @@ def verify(
     that cannot be read nothing is `correct`.
     """
     try:
-        found = final_answer(text)
+        found = final_answer(text, statement)
     except Exception as error:  # a verdict on any text, whatever is wrong here
         return _crash(error)
     if found is None:

@@ -193,7 +193,7 @@ def test_a_text_that_only_surrounds_its_box_leaves_it(text):
         (r"\boxed{1}; \boxed{2}; \boxed{3}", "1, 2, 3"),
         (r"\boxed{5} and \boxed{5}", "5"),
         (r"\boxed{1} then \boxed{2}", None),
-        (r"\boxed{1}\n\n\boxed{2}", None),
+        ("\\boxed{1}\n\n\\boxed{2}", None),
     ],
 )
 def test_boxes_side_by_side_are_one_list(text, answer):
@@ -206,7 +206,7 @@ def test_boxes_side_by_side_are_one_list(text, answer):
         (r"\frac13", r"The answer is 0.333. \boxed{\frac13}", True),
         (r"\frac13", r"The answer is 0.34. \boxed{\frac13}", False),
         (r"\sqrt2", r"The answer is about 1.41. \boxed{\sqrt2}", True),
-        (r"\sqrt2", r"Answer: 1.41\n\n\boxed{\sqrt2}", True),
+        (r"\sqrt2", "Answer: 1.41\n\n\\boxed{\\sqrt2}", True),
         (r"\sqrt2", "Answer: 17\n\n\\boxed{\\sqrt2}", False),
         ("25", r"The answer is 25\%. \boxed{25}", True),
         ("B", r"Answer: (B). \boxed{B}", True),
