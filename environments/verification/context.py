@@ -22,11 +22,15 @@ _CUES = frozenset(  # one of these is in whatever `_refused_before` finds
     | set(
         "denies denied said wrote written thought 't not never cannot neither nor hardly no nobody than instead but except "
         "unlike different far strictly wrong incorrect false bogus fake mistaken invalid erroneous untrue if unless "
-        "whether were tempting tempted naive naively glance trap or between from versus who whoever anyone everyone exclude eliminate dismiss avoid ignore forget skip drop strike cross rule disprove mistake error absurd silly foolish misleading unreasonable nonsense no decoy distractor example format template placeholder hypothetical hypothetically sample possibly maybe perhaps either could might most least up vs ne neq lt gt nleq ngeq cancel bcancel "
+        "whether were tempting tempted naive naively glance trap or between versus who whoever anyone everyone exclude eliminate dismiss avoid ignore forget skip drop strike cross rule disprove mistake error absurd silly foolish misleading unreasonable nonsense no decoy distractor example format template placeholder hypothetical hypothetically sample possibly maybe perhaps either could somewhere anywhere lies lie falls fall ranging range ranges vs ne neq lt gt nleq ngeq cancel bcancel "
         "xcancel sout phantom hphantom vphantom white newcommand renewcommand providecommand def let < > ! \u2260 \" \u201c ~".split()
     )
 )  # fmt: skip
-_WORD = re.compile(r"[a-z]+|(?<=n)['\u2019]t\b|[<>!\u2260\"\u201c~]")
+_APART = str.maketrans(  # words and the signs among the cues, apart from each other
+    {chr(n): " " for n in range(128) if not chr(n).isalpha()}
+    | {sign: f" {sign} " for sign in '<>!"~\u2260\u201c'}
+    | {"'": " '", "\u2019": " '"}
+)
 _FILLER = (
     r"(?:(?:be|been|equal|equals|to|the|an?|my|our|answer|result|value|solution|number|count|total|exactly|possibly"
     r"|simply|just|really|actually|necessarily|quite|at|all|correct|right|final|true|it|that|is|as|of|here|in|any|way"
@@ -66,6 +70,7 @@ _HEDGED = re.compile(
     re.IGNORECASE,
 )
 _BOUND = re.compile(r"\b(?:at (?:most|least)|up to|no (?:more|less|fewer) than)[\s$*]*$", re.IGNORECASE)
+_BOUNDS = tuple(f"{word}{end}" for word in ("most", "least", "up to", "than") for end in (" ", " $", "\n", " **"))
 _BOUND_AFTER = re.compile(
     r"^[\s$*_)\]}\\,]*(?:or (?:more|less|fewer|greater|higher|lower|above|below|so)|and (?:more|above|below|up)|at (?:most|least)|-ish|minimum|maximum)\b",
     re.IGNORECASE,
@@ -134,17 +139,20 @@ def withdrawn(text: str, start: int, end: int, answer: str, statement: str = "")
     before, after = text[max(0, start - _NEAR) : start], text[end : end + _AFTER]
     if _may_be_glued(before, after) and _glued(before, after):
         return True
-    words = _WORD.findall(before.lower().replace("\u2019", "'"))
-    if not _CUES.isdisjoint(words):
+    lowered = before.lower()
+    if not _CUES.isdisjoint(lowered.translate(_APART).split()):
         if _refused_before(text, start, end, answer):
             return True
-        if statement and _BOUND.search(before) and not _EXTREME.search(statement):
+    if statement and lowered.endswith(_BOUNDS) and _BOUND.search(before[-24:]):
+        if not _EXTREME.search(statement):
             return True
     if after.strip(" .$\n)*]\\}"):
         if _refused_after(after, answer):
             return True
         if statement and _BOUND_AFTER.match(after) and not _EXTREME.search(statement):
             return True
+    if "####" not in text and "ans" not in (whole := text.lower()) and "final " not in whole:
+        return False
     return any(contradicts(claim, answer) for claim in stated(text, start, end))
 
 
@@ -186,7 +194,7 @@ def _quoted(text: str, start: int, end: int) -> bool:
 
 
 def _may_be_glued(before: str, after: str) -> bool:
-    last, first = before.rstrip(" $\n{")[-1:], after.lstrip(" $}")[:2]
+    last, first = before[-8:].rstrip(" $\n{")[-1:], after[:8].lstrip(" $}")[:2]
     return (
         last in _SIGNS
         or last == "."
