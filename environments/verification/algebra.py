@@ -23,8 +23,9 @@ Quotient = tuple[Polynomial, Polynomial]
 
 MOST_TERMS = 300
 MOST_WORK = 20_000  # products of two terms, long numbers counting for more, in one expression
-MOST_BITS = 1500  # of a coefficient
+MOST_BITS = 20_000  # of a coefficient
 HIGHEST_POWER = 120
+HIGHEST_ROOT = 99
 OPAQUE = "?"  # the first character of an opaque generator
 
 _ONE: Polynomial = {(): Fraction(1)}
@@ -109,6 +110,9 @@ def _quotient(tree: Tree) -> Quotient:
         if value.denominator != 1 or not 0 <= value <= 170:
             raise UndecidedError
         return {(): Fraction(math.factorial(int(value)))}, _ONE
+    if kind == "many":
+        keys = sorted(_key(_quotient(part)) for part in tree[2])
+        return {((f"{OPAQUE}{tree[1]}({';'.join(keys)})", 1),): Fraction(1)}, _ONE
     if kind in ("f", "log"):
         return _opaque(str(tree[1]), _quotient(tree[2]))
     raise UndecidedError
@@ -211,7 +215,7 @@ def _power(base: Quotient, exponent: Quotient, tree: Tree) -> Quotient:
     power = constant(exponent)
     if tree[1] == ("c", "e") and (power is None or power.denominator != 1):
         return _opaque("exp", exponent)
-    if power is not None and power.denominator in (2, 3, 4):
+    if power is not None and 1 < power.denominator <= HIGHEST_ROOT:
         base = _root(power.denominator, base)
         power *= power.denominator
     if power is None or power.denominator != 1:

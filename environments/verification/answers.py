@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from environments.verification import grouped, numerals
+from environments.verification import bases, grouped, numerals, wording
 from environments.verification.comparison import equal
 from environments.verification.kinds import (
     GROUPS,
@@ -43,7 +43,7 @@ def canonical(text: str, kind: Kind | None = None) -> Answer | None:
         return chosen
     if (kind is None or kind in NUMBERS) and (number := numerals.plain(text)):
         return numeral(number)
-    text = normalised(text)
+    text = wording.plain(normalised(text))
     if not text.isprintable() or not re.sub("[€£\u00b0]", "", text).isascii():
         return None
     if kind in GROUPS:
@@ -58,6 +58,10 @@ def _generic(text: str) -> Answer | None:
     """A normalised text as a number, else as a group of answers, else as an expression."""
     if number := scalar(text):
         return number
+    if time := wording.time_of_day(text):
+        return Answer("string", time)
+    if based := bases.read(text):
+        return Answer("expression", f"{based[0]}_{{{based[1]}}}")
     if numerals.is_malformed(text):
         return None
     return grouped.read(text) or expression(text)

@@ -40,7 +40,7 @@ _FLOATS = {
     "arccos": cmath.acos, "arctan": cmath.atan, "sinh": cmath.sinh, "cosh": cmath.cosh,
     "tanh": cmath.tanh, "ln": cmath.log, "exp": cmath.exp, "abs": lambda z: complex(abs(z)),
     "cot": lambda z: 1 / cmath.tan(z), "sec": lambda z: 1 / cmath.cos(z),
-    "csc": lambda z: 1 / cmath.sin(z),
+    "csc": lambda z: 1 / cmath.sin(z), "coth": lambda z: 1 / cmath.tanh(z),
 }  # fmt: skip
 _CONSTANTS = {"pi": complex(math.pi), "e": complex(math.e), "i": 1j}
 

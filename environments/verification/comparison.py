@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 from environments.base import Status
-from environments.verification import algebra, expressions, forms
+from environments.verification import algebra, expressions, forms, relations, shapes
 from environments.verification.kinds import NUMBERS, Answer
 
 Ask = Callable[[str, str], Status]
@@ -115,7 +115,10 @@ def _expressions(gold: Answer, prediction: Answer, ask: Ask | None) -> Status | 
     if forms.adds_functions(left, right):
         return "wrong"  # sin(pi/4) is not yet the answer where sqrt(2)/2 is
     if left[0] == "rel" or right[0] == "rel":
-        return forms.same_relation(left, right)
+        return relations.same(left, right)
+    primes = shapes.prime_factors(right)
+    if primes is not None and left[0] in ("*", "^") and primes == shapes.prime_factors(left):
+        return "correct"
     if forms.unevaluated(right) > forms.unevaluated(left):
         return "wrong"
     if forms.divides_by_variables(right) and gold.kind == "polynomial":

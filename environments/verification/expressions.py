@@ -13,20 +13,30 @@ from environments.verification import trees
 
 DEEPEST = 8  # brackets within brackets
 LONGEST_NUMBER = 30  # digits
-LONGEST_EXPONENT = 3  # digits
+LONGEST_EXPONENT = 6  # digits
 MOST_LETTERS = 3  # side by side: a product of variables
 
 _OTHERS = r"\lfloor \rfloor \lceil \rceil \log \binom \frac \sqrt \pi \cdot \times \div"
 FUNCTIONS = trees.FUNCTIONS | {r"\log"}
-COMMANDS = FUNCTIONS | trees.GREEK | set(trees.RELATIONS) | frozenset(_OTHERS.split())
+COMMANDS = FUNCTIONS | trees.MANY | trees.GREEK | set(trees.RELATIONS) | frozenset(_OTHERS.split())
 _PLAIN_NAMES = "|".join(sorted((name[1:] for name in FUNCTIONS), key=len, reverse=True))
 _PLAIN_FUNCTION = re.compile(rf"(?<![\\A-Za-z])({_PLAIN_NAMES})(?![A-Za-z])")
-_TOKEN = re.compile(r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]+|[-+*/^=<>()\[\]{}|_!]")
+_TOKEN = re.compile(r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]+|[-+*/^=<>()\[\]{}|_!,'\u00b0]")
+_SUBSCRIPT = re.compile(
+    r"_\s*\{\s*(?:\\text\s*\{\s*([A-Za-z0-9][A-Za-z0-9 ,+-]{0,15})\}|([A-Za-z0-9][A-Za-z0-9 ,+-]{0,15}))\s*\}"
+)
 _OPENING, _CLOSING = {"(", "[", "{"}, {")", "]", "}"}
 
 
 def canonical(text: str) -> str | None:
     """The expression without needless spaces, or None where it breaks the grammar or a limit."""
+    if "," in text and not any(name in text for name in ("max", "min", "gcd", "lcm", "_")):
+        return None
+    if "_" in text:
+        text = _SUBSCRIPT.sub(lambda m: "_{" + (m.group(1) or m.group(2)).replace(" ", "") + "}", text)
+        text = re.sub(r"_\s*\{?\s*\\(max|min)(?![a-z])\s*\}?", r"_{\1}", text)
+        text = re.sub(r"_\s*\\text\s*\{([A-Za-z0-9]+)\}", r"_{\1}", text)
+    text = re.sub(r"(?<![\\A-Za-z])(gcd|lcm|max|min)(?=\s*\()", r"\\\1 ", text)
     text = re.sub(r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
     text = re.sub(r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi ", text)
     text = _PLAIN_FUNCTION.sub(r"\\\1 ", text).replace("**", "^")
@@ -58,10 +68,12 @@ def tree(text: str) -> trees.Tree | None:
 
 def functions(tree: trees.Tree) -> frozenset[str]:
     r"""The functions that an expression uses; `\exp` is another way to write a power of `e`."""
+    if tree[:1] == ("many",):
+        return frozenset({tree[1]}.union(*map(functions, tree[2])))
     if tree[:1] == ("f",):
         name = tree[1]
         return functions(tree[2]) | (
-            {name} if name not in ("exp", "abs", "fact", "floor", "ceil") else set()
+            {name} if name not in ("exp", "abs") else set()
         )
     found: set[str] = {"ln"} if tree[:1] == ("log",) else set()
     return frozenset(found.union(*(functions(p) for p in tree if isinstance(p, tuple))))
@@ -72,7 +84,11 @@ def _well_formed(tokens: list[str]) -> bool:
     return (
         any(token.isalnum() or token == r"\pi" or token in trees.GREEK for token in tokens)
         and all(token in COMMANDS for token in tokens if token[0] == "\\")
-        and all(len(token) <= MOST_LETTERS for token in tokens if token[0].isalpha())
+        and all(
+            len(token) <= MOST_LETTERS or before[-2:] == ["_", "{"]
+            for n, token in enumerate(tokens)
+            if token[0].isalpha() and (before := tokens[max(0, n - 2) : n]) is not None
+        )
         and all(len(token) <= LONGEST_NUMBER for token in tokens if _digits(token))
         and depths[-1] == 0
         and min(depths) >= 0
@@ -83,13 +99,13 @@ def _well_formed(tokens: list[str]) -> bool:
 
 
 def _flat_powers(tokens: list[str]) -> bool:
-    """No power in or right after an exponent, and no number of over three digits in one."""
+    """No power right after an exponent, none of numbers in an exponent, no long number in one."""
     groups: list[bool] = []  # of each open bracket: whether it is in an exponent
     raised = False  # the last token was ^
     ended = False  # an exponent has just ended
-    for token in tokens:
+    for n, token in enumerate(tokens):
         inside = raised or (bool(groups) and groups[-1])
-        if token == "^" and (inside or ended):
+        if token == "^" and (ended or (inside and not _of_letters(tokens, n))):
             return False
         if inside and _digits(token) and len(token) > LONGEST_EXPONENT:
             return False
@@ -101,6 +117,11 @@ def _flat_powers(tokens: list[str]) -> bool:
             groups.append(inside)
         raised = token == "^" or (raised and token in "+-")
     return not raised
+
+
+def _of_letters(tokens: list[str], n: int) -> bool:
+    """Whether a power within an exponent is one of a letter, or has a letter in it: `x^2`, `2^n`."""
+    return any(token.isalpha() or token in trees.GREEK for token in (tokens[n - 1 : n] + tokens[n + 1 : n + 3]))
 
 
 def _depths(tokens: list[str]) -> list[int]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from environments.verification import boxes
 from environments.verification.answers import canonical
+from environments.verification.boxes import boxed, unboxed
+from environments.verification.claims import contradicts, stated
+from environments.verification.context import withdrawn
+
+__all__ = ["boxed", "final_answer", "unboxed"]
 
 LONGEST_TEXT = 1_000_000  # characters
 
-_BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####(?!#)(.*)$", re.MULTILINE)
 _STATED = re.compile(r"\banswer\b[ *]*(?:is\b|:|=)[ *:]*(.*)", re.IGNORECASE | re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-J]\.)\s+|\n+")
@@ -19,39 +24,54 @@ _DOUBT = re.compile(
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]{1,9}", re.IGNORECASE)
+_CHECK = re.compile(r"[#* ]{0,9}(?:check|verification|explanation|reasoning)[* ]{0,4}:", re.IGNORECASE)
+_LINE = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]", re.IGNORECASE)
+_SIGN = re.compile(r"\\?%|\^\s*\{?\s*\\circ\s*\}?|\u00b0")
 _AGAIN = re.compile(rf"(?:The )?(?:final )?{_STATED.pattern}", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
+_HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HOPE = re.compile(r"I hope (?:it|this) is correct\.?$")
 MOST_ANSWERS = 20  # spellings of one answer that are compared with each other
 
 
-def final_answer(text: str) -> str | None:
+def final_answer(text: str, statement: str = "") -> str | None:
     """The text of the final answer, or None where there is none or more than one could be meant.
 
     Read in this order: the last `\\boxed{...}`; `#### ...` at the start of a line; the last
-    sentence, if it says "answer is ..." or "answer: ...". Within the first of these that is there,
-    an earlier answer that differs from the last, or a box that is never closed, makes it None; so
-    does a number after `####` that differs from the box. Empty boxes and lines that TeX leaves out
-    do not count, nor what stands before the last `</think>`. A number that merely comes last is
-    never taken.
+    sentence, if it says "answer is ..." or "answer: ...". Boxes side by side (`\\boxed{1} and
+    \\boxed{2}`) are one list. Within the first of these that is there, an earlier answer that differs
+    from the last, or a box that is never closed, makes it None; so do a number after `####` and an
+    answer in words that differ from the box, and a text that takes its box back (`context`). Blank
+    boxes and what TeX or HTML leaves out do not count, nor what stands before the last `</think>`.
+    A number that merely comes last is never taken. `statement` is the question, if it is known.
     """
     if len(text) > LONGEST_TEXT:
         return None
-    if (box := _only_box(text)) is not None:
+    if (box := _only_box(text, statement)) is not None:
         return box
     text = _without_thinking(text)
     if "%" in text:
         text = _COMMENT.sub("", text)
-    boxes = boxed(text) if "\\boxed" in text else []
-    if boxes is None:
+    if "<!--" in text:
+        text = _HTML_COMMENT.sub(" ", text)
+    found = boxes.find(text) if "\\boxed" in text else []
+    if found is None:
         return None
-    hashes = [found.strip() for found in _HASHES.findall(text)] if "####" in text else []
-    boxes += _tagged(text)
-    if boxes:
+    groups = boxes.grouped(text, found)
+    hashes = [each.strip() for each in _HASHES.findall(text)] if "####" in text else []
+    tags = _tagged(text)
+    if groups or tags:
         numbers = [each for each in hashes if (read := canonical(each)) and read.value is not None]
-        return _agreed([*numbers, *boxes])
+        agreed = _agreed([*numbers, *tags, *(group.content for group in groups)])
+        if agreed is None or not groups:
+            return agreed
+        last = groups[-1]
+        agreed += _sign_after(text, last.end, agreed)
+        return None if withdrawn(text, last.start, last.end, agreed, statement) else agreed
     if hashes:
-        return _agreed(hashes)
+        agreed = _agreed(hashes)
+        claims = stated(text, 0, 0) if agreed is not None else ()
+        return None if any(contradicts(claim, agreed or "") for claim in claims) else agreed
     text = text.rstrip()
     text = text[:-40] + _HOPE.sub("", text[-40:])
     if "answer" not in text.lower():
@@ -60,7 +80,14 @@ def final_answer(text: str) -> str | None:
 
 
 def _stated(sentences: list[str]) -> str | None:
-    """The answer that the last sentence states, unless another differs or one is in doubt."""
+    """The answer that the last sentence states, unless another differs or one is in doubt.
+
+    A last paragraph `Check: ...` is none of it.
+    """
+    for n in range(1, len(sentences)):
+        if _CHECK.match(sentences[n]) and _LINE.match(sentences[n - 1]):
+            sentences = sentences[:n]
+            break
     if len(sentences) > 1 and _HEADING.fullmatch(sentences[-2]):
         sentences = [*sentences[:-2], f"{sentences[-2]} {sentences[-1]}"]
     stated = []
@@ -88,67 +115,37 @@ def _tagged(text: str) -> list[str]:
     return [inside.strip() for inside, _, _ in pieces if "\\boxed" not in inside]
 
 
-def _only_box(text: str) -> str | None:
+def _only_box(text: str, statement: str) -> str | None:
     """What stands in the one box of a text that has nothing else to look at: the usual case."""
     start = text.rfind("\\boxed{")
     if start < 0 or text.find("\\boxed") != start or text[start - 1 : start] == "\\":
         return None
     end = text.find("}", start)
-    found = text[start + 7 : end]
-    if "{" in found or "\\" in found:
-        boxes = boxed(text[start : start + 2000])
-        found, end = (boxes[0], start) if boxes else ("", -1)
-    if end < 0 or not found.strip():
+    content = text[start + 7 : end]
+    if "{" in content or "\\" in content:
+        end = boxes.closing(text, start + 7)
+        content = text[start + 7 : end]
+    content = content.strip()
+    if end < 0 or boxes.is_blank(content):
         return None
-    if "%" in text or "####" in text or "</think>" in text or "<answer>" in text:
+    if "%" in text or "####" in text or "</think>" in text or "<answer>" in text or "<!--" in text:
         return None
-    return found.strip()
+    content += _sign_after(text, end + 1, content)
+    return None if withdrawn(text, start, end + 1, content, statement) else content
+
+
+def _sign_after(text: str, end: int, content: str) -> str:
+    """A sign of per cent or degrees that stands right after the box: it belongs to the number."""
+    if text[end : end + 1] not in ("\\", "^", "%", "\u00b0"):
+        return ""
+    found = _SIGN.match(text, end)
+    return found.group() if found and content[-1:].isdigit() else ""
 
 
 def _plain(found: str) -> str:
     if again := _AGAIN.match(found):
         found = again.group(1)
     return re.sub(r"\*{1,3}\.?$", "", found.strip(" *"))
-
-
-def boxed(text: str) -> list[str] | None:
-    """What stands in each outermost, non-empty `\\boxed{...}`; None if one is never closed."""
-    found: list[str] = []
-    depth, opened, start = 0, 0, 0  # depth of braces; that of the open box (0: none); its content
-    for match in _BRACES.finditer(text):
-        token = match.group()
-        if token[-1] == "{" and token != r"\{":
-            depth += 1
-            if len(token) > 1 and not opened:
-                opened, start = depth, match.end()
-        elif token == "}" and depth:
-            if depth == opened:
-                found.append(text[start : match.start()].strip())
-                opened = 0
-            depth -= 1
-    return None if opened else [_unwrapped(content) for content in found if content]
-
-
-def _unwrapped(content: str) -> str:
-    """The content of a box whose whole content is one box."""
-    inner = content[len(r"\boxed{") : -1] if content.startswith(r"\boxed{") else "{"
-    return content if "{" in inner or "}" in inner else inner.strip()
-
-
-def unboxed(text: str) -> str:
-    """The text with each closed `\\boxed{...}` replaced by what stands in it."""
-    pieces: list[str] = []
-    boxes: list[bool] = []  # of each open brace: whether it opened a box
-    end = 0
-    for match in _BRACES.finditer(text):
-        token = match.group()
-        is_box = len(token) > 1 and token[-1] == "{" and token != r"\{"
-        if token == "{" or is_box:
-            boxes.append(is_box)
-        if is_box or (token == "}" and boxes and boxes.pop()):
-            pieces.append(text[end : match.start()])
-            end = match.end()
-    return "".join([*pieces, text[end:]])
 
 
 def _agreed(found: Iterable[str]) -> str | None:

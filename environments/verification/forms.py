@@ -1,10 +1,9 @@
-"""The form of an expression: whether it is worked out, its factors, and equal relations."""
+"""The form of an expression: whether it is worked out, and its factors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from environments.base import Status
 from environments.verification import algebra, expressions
 from environments.verification.trees import Tree
 
@@ -32,15 +31,34 @@ def ordered(tree: Tree) -> Tree:
     return (tree[0], *parts)
 
 
+_FAMILIES = {
+    name: family
+    for family, names in {
+        "trigonometric": "sin cos tan cot sec csc",
+        "inverse": "arcsin arccos arctan",
+        "hyperbolic": "sinh cosh tanh coth",
+        "logarithm": "ln",
+        "rounding": "floor ceil",
+        "factorial": "fact",
+        "many": "max min gcd lcm",
+    }.items()
+    for name in names.split()
+}
+_NEVER_ADDED = {"rounding", "factorial", "many"}
+
+
 def adds_functions(gold: Tree, prediction: Tree) -> bool:
-    """Whether functions are left to be worked out: in a constant any that the reference answer has
-    not, in other expressions those of a family of which it has none."""
-    left, right = expressions.functions(gold), expressions.functions(prediction)
-    if not right - left:
+    """Whether functions are left to be worked out: those of a family of which the reference answer
+    has none. Beside functions of `x` others may stand, but nothing rounded, no factorials."""
+    left, right = ({_FAMILIES[name] for name in expressions.functions(t)} for t in (gold, prediction))
+    added = right - left
+    if "binom" in {part[0] for part in parts(gold)}:
+        added -= {"factorial"}
+    if not added:
         return False
-    if not left or not any(part[0] == "v" for part in parts(gold)):
+    if not left or added & _NEVER_ADDED or not any(part[0] == "v" for part in parts(gold)):
         return True
-    return (right <= {"ln"}) != (left <= {"ln"})
+    return (right <= {"logarithm"}) != (left <= {"logarithm"})
 
 
 def unevaluated(tree: Tree) -> int:
@@ -59,7 +77,7 @@ def unevaluated(tree: Tree) -> int:
     elif kind == "neg":
         nested += tree[1][0] == "neg"
     elif kind == "^":
-        nested += (tree[1][0] == "n" and tree[2][0] == "n") or tree[2] == ("n", 1, 1)
+        nested += (tree[1][0] == "n" and tree[2][0] == "n" and tree[2][2] == 1) or tree[2] == ("n", 1, 1)
     elif kind == "root" and _is_number(tree[2]):
         nested += _generators(tree) <= {"√-1"}
     elif kind == "binom" or tree[:2] == ("f", "fact"):
@@ -155,47 +173,3 @@ def has_product_of_sums(tree: Tree) -> bool:
     if kind in ("*", "^") and any(part[0] == "+" for part in _children(tree)):
         return True
     return any(has_product_of_sums(part) for part in _children(tree))
-
-
-def same_relation(gold: Tree, prediction: Tree) -> Status:
-    """Equations and inequalities: equal up to a factor, in any order; `y = E` is also `E`."""
-    if gold[0] != "rel" or prediction[0] != "rel":
-        named, bare = (gold, prediction) if gold[0] == "rel" else (prediction, gold)
-        if named[1] != ("=",) or named[2][0][0] != "v" or named[2][0] in parts(bare):
-            return "wrong"
-        if unevaluated(prediction if named is gold else named[2][1]) > unevaluated(
-            named[2][1] if named is gold else gold
-        ):
-            return "wrong"
-        return "correct" if algebra.equal(named[2][1], bare) else "wrong"
-    left, right = _normal(gold), _normal(prediction)
-    if left is None or right is None or len(left) != len(right):
-        return "wrong"
-    for operator, top in left:
-        match = next((r for r in right if r[0] == operator and _scaled(operator, top, r[1])), None)
-        if match is None:
-            return "wrong"
-        right.remove(match)
-    return "correct"
-
-
-def _normal(tree: Tree) -> list[tuple[str, algebra.Polynomial]] | None:
-    """Each relation of a chain as a polynomial that is compared to 0 by `=`, `!=`, `<` or `<=`."""
-    found = []
-    for operator, a, b in zip(tree[1], tree[2], tree[2][1:], strict=False):
-        if operator[0] == ">":
-            operator, a, b = operator.replace(">", "<"), b, a
-        try:
-            left, right = algebra.quotient(a), algebra.quotient(b)
-            difference = algebra.cross(left, right)
-        except algebra.UndecidedError:
-            return None
-        if len(left[1]) > 1 or len(right[1]) > 1 or () not in left[1] or () not in right[1]:
-            return None  # multiplying by a denominator could change the solutions
-        found.append((operator, difference))
-    return found
-
-
-def _scaled(operator: str, left: algebra.Polynomial, right: algebra.Polynomial) -> bool:
-    ratio = algebra.proportion(left, right) if left and right else None
-    return ratio is not None and (ratio > 0 or operator in ("=", "!="))

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from environments.verification import comparison, intervals
+from environments.verification import assignments, comparison, intervals, ratios
 from environments.verification.kinds import Answer, Kind, scalar
-from environments.verification.parts import MOST_PARTS, NAME, around, element, order, split
+from environments.verification.parts import AND, MOST_PARTS, NAME, around, element, order, split, without_units
 
 _NAMED_GROUP = re.compile(
     r"(?:[A-Za-z](?:_\{?\w\}?)?|\([a-z](?:\s*,\s*[a-z])+\))\s*(?:=|\\in(?![a-z]))\s*"
 )
-_AND = re.compile(r",?\s*\\(?:text|mathrm)\{\s*(?:and|or)\s*\}\s*|\s*,?\s(?:and|or)\s+")
 _ENVIRONMENT = re.compile(
     r"[(\[]?\s*\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}\s*[)\]]?",
     re.DOTALL,
@@ -43,25 +42,12 @@ def read(text: str, kind: Kind | None = None) -> Answer | None:
     if kind == "interval":
         return intervals.union(text)
     if kind == "ratio":
-        return _ratio(text, asked=True)
+        return ratios.read(text, asked=True)
     if kind == "tuple":
         return _tuple(text) if text[:1] in ("(", "[") or text.startswith(r"\langle") else None
     if kind == "multiset" and (factors := _factorisation(text)):
         return factors
     return _unordered(text, kind)
-
-
-def in_order(text: str, statement: str) -> str | None:
-    """`x=3, y=-2` as `(3,-2)`, where the statement says in which order: `(x, y)`."""
-    order = re.search(r"\(\s*([a-z](?:\s*,\s*[a-z])+)\s*\)", statement)
-    parts = split(_AND.sub(",", text), inside=False) if order and "=" in text else None
-    if order is None or parts is None:
-        return None
-    values = dict(re.split(r"\s*=\s*", each, maxsplit=1) for each in parts if each.count("=") == 1)
-    names = re.split(r"\s*,\s*", order.group(1))
-    if sorted(values) != sorted(names) or len(parts) != len(names):
-        return None
-    return f"({','.join(values[name] for name in names)})"
 
 
 def is_ambiguous(text: str, kind: Kind) -> bool:
@@ -76,8 +62,11 @@ def _by_brackets(text: str) -> Answer | None:
         return EMPTY
     if r"\begin" in text or text.startswith("[["):
         return _matrix(text)
+    if r"\{" in text and (built := intervals.union(text)) is not None:
+        return built
     if (
         r"\cup" in text
+        or r"\ne" in text
         or r"\mathbb" in text
         or text.replace(" ", "") in (r"\mathbb{R}", r"\mathbbR")
     ):
@@ -95,34 +84,35 @@ def _by_brackets(text: str) -> Answer | None:
     if brackets:
         return intervals.interval(text)
     if ":" in text:
-        return _ratio(text)
-    return (
-        _unordered(text, "multiset") if "," in text or r"\pm" in text or _AND.search(text) else None
-    )
+        return ratios.read(text)
+    if any(sign in text for sign in (",", ";", r"\pm")) or AND.search(text):
+        return _unordered(text, "multiset")
+    return None
 
 
 def part(text: str) -> Answer | None:
     """One part: an element, or a group in brackets of its own."""
+    if (named := _NAMED_GROUP.match(text)) and text[named.end() : named.end() + 1] in ("(", "[", "{"):
+        return read(text)
     brackets = around(text)
     if brackets and (inner := split(text)) and (len(inner) > 1 or brackets in (r"\{\}", "{}")):
         return _by_brackets(text)
     return element(text)
 
 
-def _parts(texts: Sequence[str] | None) -> tuple[Answer, ...] | None:
-    if texts is None:
-        return None
-    found = [part(text) for text in texts]
-    return None if None in found else tuple(answer for answer in found if answer is not None)
+def _parts(texts: Sequence[str] | None) -> tuple[tuple[Answer, ...], str] | None:
+    """The parts without their common unit, and the unit."""
+    return None if texts is None else without_units(part(text) for text in texts)
 
 
 def _tuple(text: str) -> Answer | None:
-    brackets, parts = around(text), _parts(split(text))
-    if brackets not in ("()", "[]", r"\langle\rangle") or parts is None:
+    brackets, found = around(text), _parts(split(text))
+    if brackets not in ("()", "[]", r"\langle\rangle") or found is None:
         return None
+    parts, unit = found
     opening, closing = "[]" if brackets == "[]" else "()"
     written = opening + ",".join(answer.text for answer in parts) + closing
-    return Answer("tuple", written, parts=parts, brackets=opening + closing)
+    return Answer("tuple", written, unit=unit, parts=parts, brackets=opening + closing)
 
 
 def _unordered(text: str, kind: Kind) -> Answer | None:
@@ -133,15 +123,19 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
         texts = split(text)
     elif (brackets and brackets != "()") or (brackets == "()" and kind == "set"):
         return None
+    elif (listed := assignments.rows(text)) is not None:
+        texts = listed
     else:
-        text = _AND.sub(",", text)
+        if ";" not in text:
+            text = AND.sub(",", text)
         texts = split(text.replace(",,", ","), inside=False)
     if texts is None or (brackets == "{}" and len(texts) < 2):
         return None
     texts = _unnamed([both for each in texts for both in _signs(each)])
-    parts = _parts(texts)
-    if parts is None:
+    found = _parts(texts)
+    if found is None or (len(found[0]) < 2 and not brackets and kind == "multiset"):
         return None
+    parts, unit = found
     if kind == "set" and any(
         comparison.equal(one, other) is not False
         and (comparison.equal(one, other) or one.text == other.text)
@@ -151,8 +145,8 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
         return None
     parts = tuple(sorted(parts, key=order))
     if kind == "set":
-        return Answer("set", rf"\{{{','.join(answer.text for answer in parts)}\}}", parts=parts)
-    return Answer("multiset", ", ".join(answer.text for answer in parts), parts=parts)
+        return Answer("set", rf"\{{{','.join(answer.text for answer in parts)}\}}", unit=unit, parts=parts)
+    return Answer("multiset", ", ".join(answer.text for answer in parts), unit=unit, parts=parts)
 
 
 def _signs(text: str) -> list[str]:
@@ -172,7 +166,7 @@ def _signs(text: str) -> list[str]:
 
 def _unnamed(texts: list[str]) -> list[str]:
     """The solutions without their one name: `x=1, x=2`; with two names they stay equations."""
-    names = {match.group(1) for text in texts if (match := NAME.match(text))}
+    names = {match.group(1).partition("_")[0] for text in texts if (match := NAME.match(text))}
     if len(names) != 1:
         return texts
     return [NAME.sub("", text, count=1) for text in texts]
@@ -196,38 +190,6 @@ def _factorisation(text: str) -> Answer | None:
     return Answer("multiset", ", ".join(f.text for f in factors), parts=tuple(factors))
 
 
-def _ratio(text: str, asked: bool = False) -> Answer | None:
-    if named := re.match(r"([A-Za-z](?:\s*:\s*[A-Za-z])+)\s*=\s*", text):
-        names = re.findall("[A-Za-z]", named.group(1))
-        if names != sorted(set(names)):
-            return None
-        text = text[named.end() :]
-    texts = (
-        re.split(r"\s*(?::|\\colon(?![a-z])|\s\\text\{\s*to\s*\}|\sto\s)\s*", text)
-        if asked
-        else re.split(r"\s*:\s*", text)
-    )
-    if asked and len(texts) == 1:
-        number = scalar(text)
-        if number is None or number.kind != "fraction" or number.value is None or number.unit:
-            return None
-        texts = [str(number.value.numerator), str(number.value.denominator)]
-    if not asked and re.fullmatch("[0-9]{1,2}:[0-5][0-9]", text):  # possibly a time
-        return Answer("ratio", text)
-    numbers = [scalar(each) for each in texts]
-    values = [n.value for n in numbers if n is not None and n.value is not None and not n.unit]
-    if not 2 <= len(texts) == len(values) <= 6 or min(values) < 0 or not any(values):
-        return None
-    from fractions import Fraction
-    from math import gcd, lcm
-
-    whole = lcm(*(value.denominator for value in values))
-    common = gcd(*(int(value * whole) for value in values))
-    parts = [scalar(str(Fraction(value * whole, common))) for value in values]
-    kept = tuple(answer for answer in parts if answer is not None)
-    return Answer("ratio", ":".join(answer.text for answer in kept), parts=kept)
-
-
 def _matrix(text: str) -> Answer | None:
     if match := _ENVIRONMENT.fullmatch(text):
         body = re.sub(r"\\\\(?:\[[^\]]*\])?", ";", match.group(2)).strip().removesuffix(";")
@@ -246,9 +208,10 @@ def _matrix(text: str) -> Answer | None:
         return None
     answers: list[Answer] = []
     for row in rows:
-        cells = _parts(row)
-        if cells is None:
+        found_cells = _parts(row)
+        if found_cells is None or found_cells[1]:
             return None
+        cells = found_cells[0]
         answers.append(Answer("tuple", ",".join(c.text for c in cells), parts=cells, brackets="()"))
     written = r"\\".join("&".join(c.text for c in row.parts) for row in answers)
     return Answer("matrix", rf"\begin{{pmatrix}}{written}\end{{pmatrix}}", parts=tuple(answers))

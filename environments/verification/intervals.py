@@ -5,26 +5,44 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from dataclasses import replace
 
 from environments.verification.kinds import Answer
-from environments.verification.parts import MOST_PARTS, around, element, order, split
+from environments.verification.parts import AND, MOST_PARTS, around, element, order, split
 
 _INFINITY = re.compile(r"([-+]?)\s*\\infty")
 _COMPARISON = re.compile(r"<|>|\\leq?(?![a-z])|\\geq?(?![a-z])")
 _WITHOUT = re.compile(
-    r"\\mathbb\s*\{?\s*R\s*\}?\s*(?:\\setminus|\\backslash|-)\s*\\\{(.*)\\\}|[A-Za-z]\s*\\neq?(?![a-z])(.*)"
+    r"(?:\\mathbb\s*\{?\s*R\s*\}?|\(-\\infty\s*,\s*\+?\\infty\s*\))\s*(?:\\setminus|\\backslash|-)\s*\\\{(.*)\\\}|[A-Za-z]\s*\\neq?(?![a-z])(.*)"
 )
+_BUILDER = re.compile(
+    r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid(?![a-z])|\||:|\\colon(?![a-z]))\s*(.+?)\s*\\\}", re.DOTALL
+)
+_OF_REALS = re.compile(
+    r"[A-Za-z]\s*\\in\s*\\mathbb\s*\{?R\}?\s*(?:,|;|\\mid(?![a-z])|:|\\text\{\s*(?:with|and|where|,|such that|but)\s*\})\s*(.+)"
+    r"|(.+?)\s*,\s*[A-Za-z]\s*\\in\s*\\mathbb\s*\{?R\}?|\\mathbb\s*\{?R\}?\s*,\s*([A-Za-z]\s*\\neq?.+)"
+)
+_PIECES = re.compile(r"\\cup(?![a-z])|\sU\s|,?\s*\\text\{\s*or\s*\}|\s+or\s+|\\(?:lor|vee)(?![a-z])")
+_BOTH = re.compile(r"\s*\\text\{\s*and\s*\}\s*|\s+and\s+|\\(?:land|wedge|cap)(?![a-z])")
 _LINE = Answer("interval", r"(-\infty,\infty)", parts=(
     Answer("expression", r"-\infty"), Answer("expression", r"\infty")), brackets="()")  # fmt: skip
 
 
 def union(text: str) -> Answer | None:
     """An interval, a union of some, or the real line without some numbers; None if it is none."""
+    if builder := _BUILDER.fullmatch(text):
+        text = builder.group(2)
+        if re.search(rf"(?<![A-Za-z\\]){builder.group(1)}(?![A-Za-z])", text) is None:
+            return None
+    if of_reals := _OF_REALS.fullmatch(text):
+        text = next(filter(None, of_reals.groups()))
     if text.replace(" ", "") in (r"\mathbb{R}", r"\mathbbR"):
         return _LINE
     if without := _WITHOUT.fullmatch(text):
         return _without(without.group(1) or without.group(2))
-    pieces = [interval(piece.strip()) for piece in re.split(r"\\cup(?![a-z])|\sU\s", text)]
+    if len(both := _BOTH.split(text)) == 2:
+        return _intersection([interval(each.strip()) for each in both])
+    pieces = [interval(piece.strip()) for piece in _PIECES.split(text)]
     found = [piece for piece in pieces if piece is not None]
     if len(found) != len(pieces) or len(found) > MOST_PARTS:
         return None
@@ -34,8 +52,24 @@ def union(text: str) -> Answer | None:
     return Answer("interval", r"\cup".join(each.text for each in merged), parts=tuple(merged))
 
 
+def _intersection(pieces: list[Answer | None]) -> Answer | None:
+    """`x > 2` and `x < 5` as one interval: a bound from each side, anything else is refused."""
+    found = [piece for piece in pieces if piece is not None]
+    if len(found) != 2:
+        return None
+    low = [piece for piece in found if piece.parts[1].text == r"\infty"]
+    high = [piece for piece in found if piece.parts[0].text == r"-\infty"]
+    if len(low) != 1 or len(high) != 1 or low == high:
+        return None
+    a, b = low[0], high[0]
+    return _between(a.parts[0].text, b.parts[1].text, a.brackets[0] + b.brackets[1])
+
+
 def _without(points: str) -> Answer | None:
     """The real line without some numbers, as a union."""
+    points = re.sub(r"(?<=[,\s])[A-Za-z]\s*\\neq?(?![a-z])\s*", "", AND.sub(",", points))
+    if signs := re.fullmatch(r"\s*\\pm(?![a-z])\s*(.+)", points):
+        points = f"{signs.group(1)},-{signs.group(1)}"
     found = [element(each) for each in split(points, inside=False) or []]
     if not found or any(point is None or point.value is None for point in found):
         return None
@@ -91,14 +125,19 @@ def _between(low: str, high: str, brackets: str) -> Answer | None:
     if ends[0].text == r"\infty" or ends[1].text == r"-\infty":
         return None
     a, b = ends[0].value, ends[1].value
+    unit = ends[0].unit or ends[1].unit
+    if unit and any(end.unit not in (unit, "") for end in ends if end is not None):
+        return None
     if a is not None and b is not None and (a > b or (a == b and brackets != "[]")):
         return None
     written = f"{brackets[0]}{ends[0].text},{ends[1].text}{brackets[1]}"
-    return Answer("interval", written, parts=(ends[0], ends[1]), brackets=brackets)
+    bare = (replace(ends[0], unit=""), replace(ends[1], unit=""))
+    return Answer("interval", written, unit=unit, parts=bare, brackets=brackets)
 
 
 def _end(text: str) -> Answer | None:
-    return infinity(text) or element(text)
+    found = infinity(text) or element(text)
+    return None if found is None or found.kind == "percent" else found
 
 
 def infinity(text: str) -> Answer | None:

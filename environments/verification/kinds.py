@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
 
-from environments.verification import algebra, expressions, numerals
+from environments.verification import algebra, expressions, numerals, wording
 from environments.verification.spelling import normalised
 from environments.verification.trees import Tree
 
@@ -159,7 +159,8 @@ def string(text: str) -> Answer | None:
     """Words, compared without regard to case and spaces; wrappers and a last period do not count."""
     text = " ".join(text.split())
     for _ in range(3):
-        text = re.sub(r"^(?:\\text|\\textbf|\\mathrm|\\textit)\s*\{([^{}]*)\}$", r"\1", text)
+        text = re.sub(r"^\\(?:text\w*|mathrm|mathbf|mbox|hbox)\s*\{([^{}]*)\}$", r"\1", text)
         text = re.sub(r"^(\*\*|\$|[\"'`])(.+)\1$", r"\2", text)
         text = " ".join(text.removesuffix(".").split())
-    return Answer("string", text.casefold()) if text and text.isprintable() else None
+    text = wording.same_words(text.casefold())
+    return Answer("string", text) if text and text.isprintable() else None

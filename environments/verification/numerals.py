@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-MOST_DIGITS = 60  # of one number
+MOST_DIGITS = 300  # of one number
 MOST_DECIMALS = 12  # a canonical number with more is written as a fraction
 
 # Words that change the number before them: never units.
@@ -24,7 +24,7 @@ _WORD = rf"(?:[A-Za-z]{{3,}}|{_SHORT}|a|of)"
 _UNIT = (
     rf"(?:(?P<glued>(?:{_SHORT})(?:/(?:h|s|hr|min))?)"
     rf"|\s+(?P<bare>(?:[A-Za-z]{{3,}}|{_SHORT})(?:/(?:h|s)(?![a-z])|[ /]{_WORD}){{0,3}})"
-    r"|\s*\\(?:text|mathrm|textrm|mbox)\{\s*(?P<set>[A-Za-z /]+?)\.?\s*\})(?:\^\{?(?P<raised>[23])\}?)?"
+    r"|\s*\\(?:text|mathrm|textrm|mbox)\{\s*(?P<set>[A-Za-z](?:[A-Za-z /.]|\^\{?[23]\}?)*?)\.?\s*\})(?:\^\{?(?P<raised>[23])\}?)?"
     r"|\s*(?P<degree>\u00b0)\s*(?:(?P<scale>[CF])|\\(?:text|mathrm)\{\s*(?P<scale2>[CF])\s*\})?"
 )
 _PERCENT = r"(?P<percent>\s*%|\s+per ?cent|\s*\\text\{\s*per ?cent\s*\})"
@@ -37,14 +37,14 @@ _RATIO = (
 _SCIENTIFIC = (
     r"(?:(?P<mantissa>[1-9][0-9]*(?:\.[0-9]+)?|0\.[0-9]+)"
     r"(?:\s*(?:\\times|\\cdot|\*|(?<= )x(?= ))\s*10\s*\^\s*"
-    r"(?:\{\s*(?P<power>[-+]?[0-9]{1,2})\s*\}|(?P<power2>[-+]?[0-9]{1,2}))"
-    r"|[eE](?P<power3>[-+]?[0-9]{1,2}))"
-    r"|10\s*\^\s*(?:\{\s*(?P<power4>[-+]?[0-9]{1,2})\s*\}|(?P<power5>[-+]?[0-9]{1,2})))"
+    r"(?:\{\s*(?P<power>[-+]?[0-9]{1,3})\s*\}|(?P<power2>[-+]?[0-9]{1,3}))"
+    r"|[eE](?P<power3>[-+]?[0-9]{1,3}))"
+    r"|10\s*\^\s*(?:\{\s*(?P<power4>[-+]?[0-9]{1,3})\s*\}|(?P<power5>[-+]?[0-9]{1,3})))"
 )
 _REPEATING = rf"(?P<start>{_WHOLE}?\.[0-9]*)\\(?:overline|bar)\s*\{{\s*(?P<period>[0-9]+)\s*\}}"
 _NUMBER = re.compile(
     r"(?:(?P<name>[A-Za-z]|m?\s*\\angle\s*[A-Z]{1,3})\s*=\s*)?(?P<sign>[-+]?)\s*(?P<currency>[$€£])?\s*(?P<sign2>[-+]?)"
-    rf"(?:{_RATIO}|{_SCIENTIFIC}|{_REPEATING}|(?P<decimal>{_DECIMAL}))(?:{_PERCENT}|{_UNIT})?"
+    rf"(?:{_RATIO}|{_SCIENTIFIC}|{_REPEATING}|(?P<decimal>{_DECIMAL}))(?:{_PERCENT}|{_UNIT}|\s*(?P<currency2>[$€£]))?"
 )
 _PLAIN = re.compile(r"(-?(?:0|[1-9][0-9]{0,40}))(?:\.([0-9]{1,12})|/([1-9][0-9]{0,12}))?")
 _PLAIN_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?[1-9][0-9]{0,20})\}\{([1-9][0-9]{0,20})\}")
@@ -131,23 +131,37 @@ def written(value: Fraction) -> str:
 
 
 def _number(part: dict[str, str | None]) -> Number | None:
-    unit = " ".join((part["glued"] or part["bare"] or part["set"] or "").lower().split())
+    unit, raised = _unit(part["glued"] or part["bare"] or part["set"] or "")
+    raised = part["raised"] or raised
     if part["degree"]:
         unit = {"C": "celsius", "F": "fahrenheit"}.get(
             part["scale"] or part["scale2"] or "", "degree"
         )
-    if part["raised"]:
-        unit = f"{'square' if part['raised'] == '2' else 'cubic'} {unit}"
+    if raised:
+        unit = f"{'square' if raised == '2' else 'cubic'} {unit}"
     if is_multiplier(unit) or (part["sign"] and part["sign2"]):
         return None
+    if part["currency"] and unit:
+        named = unit.split()[0] in ("dollar", "dollars", "usd", "euro", "euros")
+        if not named and unit.split()[0] not in ("per", "a", "an", "each"):
+            return None
+        unit = unit if named else f"{part['currency']} {unit}"
     found = _value(part)
     if found is None:
         return None
     value, form = found
     if "-" in (part["sign"], part["sign2"]):
         value = -value
-    unit = unit or part["currency"] or ""
+    unit = unit or part["currency"] or part["currency2"] or ""
     return Number(value, form, bool(part["percent"]), unit, part["name"] or "")
+
+
+def _unit(words: str) -> tuple[str, str]:
+    """The words of a unit and its power: `cm^2`, `sq. ft`, `cubic in`."""
+    power = re.search(r"\^\{?([23])\}?$", words)
+    plain = re.sub(r"\^\{?[23]\}?", "", words).replace(".", " ").lower().split()
+    words = " ".join({"sq": "square", "cu": "cubic"}.get(word, word) for word in plain)
+    return words, power.group(1) if power else ""
 
 
 def _value(part: dict[str, str | None]) -> tuple[Fraction, str] | None:

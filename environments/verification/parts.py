@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 
 from environments.verification import expressions
 from environments.verification.kinds import Answer, expression, scalar
 
 MOST_PARTS = 64
 
-NAME = re.compile(r"([A-Za-z])(?:_\{?\w\}?)?\s*=\s*(?=\S)")
+NAME = re.compile(
+    r"((?:[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega))(?:_(?:\{\w+\}|\w))?'*)(?:\s*\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))?\s*=\s*(?=\S)"
+)
+AND = re.compile(
+    r"\s*[,;]?\s*(?:\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z])(?:and|or)(?![A-Za-z])|\\(?:lor|vee|land|wedge)(?![a-z]))\s*"
+)
 _PAIRS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
-_BRACKET = re.compile(r"\\[{}]|\\[lr]angle(?![a-z])|[()\[\]{},]|\\[A-Za-z]+|\\.")
+_BRACKET = re.compile(r"\\[{}]|\\[lr]angle(?![a-z])|[()\[\]{},;]|\\[A-Za-z]+|\\.")
 
 
 def split(text: str, inside: bool = True) -> list[str] | None:
-    """The parts between the commas, at the top level or inside the outer brackets; None if unbalanced."""
+    """The parts between commas or semicolons, at the top level or inside the outer brackets; None if unbalanced."""
     if inside:
         text = re.sub(r"^(?:\\\{|\\langle(?![a-z])|[(\[{])|(?:\\\}|\\rangle|[)\]}])$", "", text)
     parts, depth, start = [], 0, 0
+    separators = set()
     for match in _BRACKET.finditer(text):
         token = match.group()
         if token in _PAIRS:
@@ -27,11 +35,13 @@ def split(text: str, inside: bool = True) -> list[str] | None:
             depth -= 1
             if depth < 0:
                 return None
-        elif token == "," and depth == 0:
+        elif token in (",", ";") and depth == 0:
+            separators.add(token)
             parts.append(text[start : match.start()].strip())
             start = match.end()
     parts.append(text[start:].strip())
-    return parts if depth == 0 and all(parts) and len(parts) <= MOST_PARTS else None
+    sound = depth == 0 and all(parts) and len(parts) <= MOST_PARTS and len(separators) < 2
+    return parts if sound else None
 
 
 def around(text: str) -> str:
@@ -55,13 +65,23 @@ def around(text: str) -> str:
 
 
 def element(text: str) -> Answer | None:
-    """A number without unit or an expression."""
+    """A number, possibly with a unit, or an expression."""
     if (number := scalar(text)) and "=" not in text:
-        return None if number.unit or number.kind == "percent" else number
+        return number
     found = None if "=" in text and NAME.match(text) is None else expression(text)
-    if found is None or found.unit or expressions.tree(found.text) is None:
+    if found is None or expressions.tree(found.text) is None:
         return None
     return found
+
+
+def without_units(answers: Iterable[Answer | None]) -> tuple[tuple[Answer, ...], str] | None:
+    """The parts without their unit, and that unit; None where a part is missing or units differ."""
+    found = list(answers)
+    units = {answer.unit for answer in found if answer is not None and answer.unit}
+    if None in found or len(units) > 1:
+        return None
+    bare = (replace(answer, unit="") for answer in found if answer is not None)
+    return tuple(bare), next(iter(units), "")
 
 
 def order(answer: Answer) -> tuple[bool, object, str]:

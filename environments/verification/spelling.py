@@ -7,6 +7,7 @@ that cannot be seen, stay as they are, and no grammar accepts them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 _SIGNS = {
     "\u2212": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": r"\div ", "π": r"\pi ",
@@ -16,6 +17,10 @@ _SIGNS = {
     "¾": r"\frac{3}{4}", "⅕": r"\frac{1}{5}", "⅖": r"\frac{2}{5}", "⅗": r"\frac{3}{5}",
     "⅘": r"\frac{4}{5}", "\u2044": "/", "⅛": r"\frac{1}{8}", "⅜": r"\frac{3}{8}",
     "⅝": r"\frac{5}{8}", "⅞": r"\frac{7}{8}", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
+    "≈": r"\approx ", "⩽": r"\le ", "⩾": r"\ge ", "ℝ": r"\mathbb{R}", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
+    "⌈": r"\lceil ", "⌉": r"\rceil ", "′": "'", "¢": r"\text{ cents}", "λ": r"\lambda ", "μ": r"\mu ",
+    "ω": r"\omega ", "φ": r"\phi ", "σ": r"\sigma ", "γ": r"\gamma ", "δ": r"\delta ", "ρ": r"\rho ",
+    "τ": r"\tau ", "Δ": r"\Delta ", "Ω": r"\Omega ", "∖": r"\setminus ", "⟨": r"\langle ", "⟩": r"\rangle ",
 }  # fmt: skip
 _TYPOGRAPHIC = str.maketrans(_SIGNS)
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"
@@ -24,8 +29,10 @@ _NORMAL = str.maketrans(_SUPERSCRIPTS, "0123456789-")
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|([0-9]+|[A-Za-z]))")
 _WRAPPERS = re.compile(
     r"\$\$(.*)\$\$|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*|`(.*)`"
-    r"|\\(?:text|mathrm|textbf|mathbf|textrm|mbox|boldsymbol|bm|mathit|underline)\s*\{(.*)\}|\{([^,]*|[0-9,]*)\}"
+    r"|\*([^*]+)\*|__(.+)__|\\(?:text|mathrm|textbf|mathbf|textrm|mbox|hbox|fbox|boldsymbol|bm|mathit|underline|ensuremath|textit|textsf|texttt|textup|textnormal|mathsf)\s*\{(.*)\}"
+    r"|\{([^,]*|[0-9,]*)\}"
 )
+_INNER = re.compile(r"(?<!\\)\$(?![\s$])([^$]*[^\s$\\])\$(?![0-9$])")  # `$a$ and $b$`
 _LOOKS = re.compile(  # colours and sizes; white ink is not there
     r"\\(?:textcolor|color)\s*\{(?!white)[a-zA-Z]{1,20}\}\s*"
     r"|\\(?:bf|rm|it|tiny|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\s*"
@@ -34,14 +41,42 @@ _INFIX = [
     (re.compile(r"\{([^{}]*?)\s*\\over(?![A-Za-z])\s*([^{}]*)\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"\{([^{}]*?)\s*\\choose(?![A-Za-z])\s*([^{}]*)\}"), r"\\binom{\1}{\2}"),
 ]
-_SPELLINGS = [  # what a text must hold, what is replaced in it, and by what
+_SPELLINGS: list[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [  # what a text must hold, what is replaced in it, and by what
+    ("math", re.compile(r"\\math(?:rm|sf|it)\s*\{\s*([ei])\s*\}"), r"\1"),
+    ("\\", re.compile(r"\\(?:mbox|hbox|text(?:rm|it|bf|sf|tt|up|md|normal)|mathrm|mathsf|operatorname\*?|mathop)(?=\s*\{)"), r"\\text"),
+    ("text", re.compile(r"\\text\s*\{\s*(max|min|gcd|lcm|arc(?:sin|cos|tan)|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp)\s*\}(?=\s*(?:\\left|[({^\\0-9A-Za-z]))"), r"\\\1 "),
+    ("\\not", re.compile(r"\\not\s*="), r"\\ne "),
+    ("\\m", re.compile(r"\\(max|min|gcd|lcm)\s*(?:\\left)?\s*\\\{([^{}]*?)(?:\\right)?\s*\\\}"), r"\\\1(\2)"),
+    ("mathb", re.compile(r"\\math(?:bf|bb)\s*\{?\s*R\s*\}?"), r"\\mathbb{R}"),
+    ("\\math", re.compile(r"\\math(?:bf|it)\s*\{\s*([A-Za-z])\s*\}"), r"\1"),
+    ("frac", re.compile(r"\\(?:nicefrac|sfrac)(?![A-Za-z])"), r"\\frac"),
+    ("/", re.compile(r"(?:\{\})?\^\{?([0-9]+)\}?\s*/\s*_\{?([0-9]+)\}?"), r"\\frac{\1}{\2}"),
+    ("\\", re.compile(r"(?<=[0-9])\s*(?:\{,\}|,\s*\\[!,]|\\[!,]\s*,)\s*(?=[0-9]{3}(?![0-9]))"), ""),
+    ("{,}", re.compile(r"(?<=[0-9])\{,\}(?=[0-9]{3}(?![0-9]))"), ""),
+    ("\\", re.compile(r"\\(?:leqslant|leqq|ngtr|not\s*>)(?![A-Za-z])"), r"\\le "),
+    ("\\", re.compile(r"\\(?:geqslant|geqq|nless|not\s*<)(?![A-Za-z])"), r"\\ge "),
+    ("\\", re.compile(r"\\(?:lt|ngeq|ngeqslant)(?![A-Za-z])"), "<"),
+    ("\\", re.compile(r"\\(?:gt|nleq|nleqslant)(?![A-Za-z])"), ">"),
+    ("vert", re.compile(r"\\[lr]?vert(?![A-Za-z])"), "|"),
+    ("brack", re.compile(r"\\lbrack(?![A-Za-z])"), "["),
+    ("brack", re.compile(r"\\rbrack(?![A-Za-z])"), "]"),
+    ("text", re.compile(r"\\text\s*\{[\s~]*([A-Za-z]+)\s*\}\s*/\s*\\text\s*\{[\s~]*([A-Za-z]+)\s*\}"), r"\\text{\1/\2}"),
+    ("text", re.compile(r"\\textdollar(?![A-Za-z])"), r"\\$"),
+    ("text", re.compile(r"\\textdegree(?![A-Za-z])"), "\u00b0"),
+    ("\\", re.compile(r"\\(?:simeq|thickapprox|doteq)(?![A-Za-z])"), r"\\approx "),
+    ("\\hspace", re.compile(r"\\hspace\*?\s*\{[^{}]*\}"), " "),
+    ("\\prime", re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|(\\prime)(?![A-Za-z]))"), lambda m: "'" * m.group().count("prime")),
+    ("\\dot", re.compile(r"(?<=[0-9.])\\dot\s*\{?([0-9])\}?(?:([0-9]*)\\dot\s*\{?([0-9])\}?)?"), r"\\overline{\1\2\3}"),
+    ("\\d", re.compile(r"\\(d+)ot\s*\{\s*(\\?[A-Za-z]+)\s*\}"), lambda m: " " + m.group(2) + "'" * len(m.group(1))),
+    ("(", re.compile(r"^(-?[0-9]+\.[0-9]*)\(([0-9]+)\)$"), r"\1\\overline{\2}"),
+    ("\\over", re.compile(r"\\overline\s*([0-9])(?![0-9])"), r"\\overline{\1}"),
     ("frac", re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
     ("frac", re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),
     ("frac", re.compile(r"\\frac\s*([0-9])\s*\{"), r"\\frac{\1}{"),
     ("frac", re.compile(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])"), r"\1{\2}"),
     ("\\", re.compile(r"\\(?:left|right|displaystyle|textstyle|[bB]igg?[lr]?)(?![A-Za-z])\s*"), ""),
+    ("\\begin", re.compile(r"(?:(?<=.)\(|\((?=.*\).))\s*\\begin\{(array|s?matrix)\}(?:\{[clr]+\})?\s*([^&\\{}]+?)\s*\\\\\s*([^&\\{}]+?)\s*\\end\{\1\}\s*\)"), r"\\binom{\2}{\3}"),
     ("binom", re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
-    ("mathrm", re.compile(r"\\mathrm\s*\{\s*([ei])\s*\}"), r"\1"),
     ("text", re.compile(r"\\text\s*\{\s*(\\?[%$.])?\s*\}"), r"\1"),
     ("{", re.compile(r"\{([:,])\}"), r"\1"),
     ("lbrace", re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
@@ -73,6 +108,8 @@ def normalised(text: str) -> str:
     if r"\over" in text or r"\choose" in text:
         for pattern, spelling in _INFIX:
             text = pattern.sub(spelling, text)
+    if text.count("$") > 1:
+        text = _INNER.sub(r"\1", text)
     for _ in range(3):
         match = _WRAPPERS.fullmatch(text)
         inner = next((part for part in match.groups() if part is not None), "") if match else text

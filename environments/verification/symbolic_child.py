@@ -5,8 +5,8 @@ happens here. A request is a line `[gold, prediction, CPU seconds]` in JSON; the
 status. It ends at the end of its input and when its parent is gone.
 
 Two expressions are equal if they agree at six points or more (constants at one) to more digits than any
-number in them could hide. The points are drawn from a hash of both texts, so that nobody can write
-an expression that differs only elsewhere, and reach beyond every number that is written.
+number in them could hide. The points are drawn from a hash of both texts (`symbolic_points`), so that
+nobody can write an expression that differs only elsewhere, and reach beyond every number that is written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any
 
 BITS = 400  # of precision at the least; 20 more for each bit of the largest or smallest number
 LARGEST = 4000  # bits before or after the point; what goes beyond is not compared
-SCALES = (3, -1, 1, -3, 40, -40)  # of a variable's values
 FEWEST_POINTS = 2  # at which both must be real numbers
 
 
@@ -69,23 +68,30 @@ def answer(compare: Callable[[str, str], str], gold: str, prediction: str) -> st
         return "unparseable"
 
 
-def make_compare() -> Callable[[str, str], str]:
-    """Loads the reader of expressions by its path: the child sees no package but the installed."""
-    path = Path(__file__).with_name("trees.py")
-    spec = importlib.util.spec_from_file_location("trees", path)
+def load(name: str) -> Any:
+    """A module beside this one, by its path: the child sees no package but the installed."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
-    trees = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(trees)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_compare() -> Callable[[str, str], str]:
+    """The comparison of two texts, by the reader of expressions and the choice of points."""
+    trees, points = load("trees"), load("symbolic_points")
 
     def compare(gold: str, prediction: str) -> str:
         seed = "\0".join(sorted([gold, prediction]))
         draw = random.Random(hashlib.sha256(seed.encode()).digest())
-        return agree(trees.read(gold), trees.read(prediction), draw)
+        left, right = trees.read(gold), trees.read(prediction)
+        found = points.names(left) | points.names(right)
+        return agree(left, right, ("c", "i") in found, points.points(left, right, found, draw))
 
     return compare
 
 
-def agree(left: Any, right: Any, draw: random.Random) -> str:
+def agree(left: Any, right: Any, is_complex: bool, points: list[dict[str, Any]]) -> str:
     """`correct` where two trees have one value wherever either has one, `wrong` where they do not.
 
     Values are real unless `i` is written: a point where both are undefined or not real does not
@@ -93,19 +99,8 @@ def agree(left: Any, right: Any, draw: random.Random) -> str:
     """
     import mpmath  # type: ignore[import-untyped]
 
-    found = names(left) | names(right)
-    variables = sorted(name for kind, name in found if kind == "v")
-    is_complex = ("c", "i") in found
-    beyond = [s for k in (40, 200) for s in (2.0**k, -(2.0**k))] if ("f", "abs") in found else []
-    counts = bool(found & {("f", "fact"), ("f", "floor"), ("f", "ceil")})  # of 1, 2, 3, ...
     counted = 0
-    scales = [*SCALES, *beyond] if variables else [1]
-    for scale in scales:
-        values = {name: scale * draw.uniform(0.1, 1) for name in variables}
-        if counts:
-            values = {name: draw.randint(1, 40) for name in variables}
-        if "base" in values:
-            values["base"] = 2 + abs(values["base"])
+    for values in points:
         size = 0
         with mpmath.workprec(BITS):
             for tree in (left, right):
@@ -122,30 +117,13 @@ def agree(left: Any, right: Any, draw: random.Random) -> str:
             if abs(a - b) > mpmath.ldexp(largest, -(BITS + 20 * size) // 2):
                 return "wrong"
         counted += 1
-    return "correct" if counted >= min(FEWEST_POINTS, len(scales)) else "unparseable"
-
-
-def names(tree: Any) -> set[tuple[str, str]]:
-    """The variables, constants and functions of a tree; a root counts as `abs`: of a square it is.
-
-    A binomial coefficient counts as a factorial.
-    """
-    if not isinstance(tree, tuple):
-        return set()
-    if len(tree) > 1 and tree[0] in ("v", "c"):
-        return {(tree[0], tree[1])}
-    found = {("f", tree[1])} if tree and tree[0] == "f" else set()
-    if tree and (tree[0] == "root" or (tree[0] == "^" and tree[2][0] == "/")):
-        found.add(("f", "abs"))
-    if tree and tree[0] == "binom":
-        found.add(("f", "fact"))
-    return found.union(*(names(part) for part in tree))
+    return "correct" if counted >= min(FEWEST_POINTS, len(points)) else "unparseable"
 
 
 class Value:
     """The value of a tree at a point, and the bits before or after the point of all within it."""
 
-    def __init__(self, values: dict[str, float], is_complex: bool):
+    def __init__(self, values: dict[str, Any], is_complex: bool):
         self.values, self.is_complex, self.size = values, is_complex, 0
 
     def of(self, tree: Any) -> tuple[Any, int]:
@@ -193,12 +171,18 @@ class Value:
         if kind == "/":
             return self.evaluate(parts[0]) / self.evaluate(parts[1])
         if kind == "^":
-            return self.power(self.evaluate(parts[0]), self.evaluate(parts[1]))
+            base, odd = self.evaluate(parts[0]), odd_root(parts[1])
+            if odd and mpmath.im(base) == 0 and mpmath.re(base) < 0:  # over the reals
+                value = self.power(-mpmath.re(base), self.evaluate(parts[1]))
+                return -value if odd[0] % 2 else value
+            return self.power(base, self.evaluate(parts[1]))
         if kind == "root":
             inside = self.evaluate(parts[1])
             if parts[0] % 2 and mpmath.im(inside) == 0 and mpmath.re(inside) < 0:
                 return -mpmath.root(-mpmath.re(inside), parts[0])
             return mpmath.root(inside, parts[0])
+        if kind == "many":
+            return self.many(parts[0], [self.evaluate(part) for part in parts[1]])
         if kind == "log":
             return mpmath.log(self.evaluate(parts[1])) / mpmath.log(self.evaluate(parts[0]))
         if kind == "binom":
@@ -220,16 +204,39 @@ class Value:
             raise OverflowError
         return base**exponent
 
+    def many(self, name: str, values: list[Any]) -> Any:
+        import mpmath
+
+        if any(mpmath.im(value) != 0 for value in values):
+            raise ValueError(name)
+        if name in ("max", "min"):
+            return {"max": max, "min": min}[name](map(mpmath.re, values))
+        whole = [int(mpmath.nint(mpmath.re(value))) for value in values]
+        if any(value != number for value, number in zip(values, whole, strict=True)):
+            raise ValueError(name)
+        return mpmath.mpf({"gcd": math.gcd, "lcm": math.lcm}[name](*whole))
+
     def exponential(self, value: Any) -> Any:
         import mpmath
 
         return self.power(+mpmath.e, value)
 
 
+def odd_root(exponent: Any) -> tuple[int, int] | None:
+    """The terms of an exponent that is a fraction with an odd denominator above 1: `2/3`."""
+    if exponent[0] == "neg":
+        return odd_root(exponent[1])
+    if exponent[0] != "/" or any(part[0] != "n" or part[2] != 1 for part in exponent[1:]):
+        return None
+    top, bottom = exponent[1][1], exponent[2][1]
+    common = math.gcd(top, bottom) or 1
+    return (top // common, bottom // common) if (bottom // common) % 2 and bottom > common else None
+
+
 def _functions() -> dict[str, Callable[[Any], Any]]:
     import mpmath
 
-    direct = ("sin", "cos", "tan", "cot", "sec", "csc", "tanh")
+    direct = ("sin", "cos", "tan", "cot", "sec", "csc", "tanh", "coth")
     found = {name: getattr(mpmath, name) for name in direct}
     inverse = {f"arc{name}": getattr(mpmath, f"a{name}") for name in ("sin", "cos", "tan")}
     return {

@@ -2,7 +2,8 @@ r"""Reads one mathematical expression into a tree of plain tuples; imports nothi
 
 A tree is `("n", top, bottom)`, `("v", name)`, `("c", "pi" | "e" | "i")`, `("+", terms)`,
 `("*", factors)`, `("/", a, b)`, `("^", a, b)`, `("neg", a)`, `("root", n, a)`, `("f", name, a)`,
-`("log", base, a)`, `("binom", a, b)` or `("rel", operators, sides)`. What could be meant in two ways
+`("log", base, a)`, `("binom", a, b)`, `("many", "max" | "min" | "gcd" | "lcm", args)` or
+`("rel", operators, sides)`. What could be meant in two ways
 is refused: `1/2x`, `x2`, `2 3`, `2\frac{1}{3}`, `f(x)`.
 """
 
@@ -14,18 +15,21 @@ from typing import Any
 Tree = tuple[Any, ...]
 
 DEEPEST = 40  # nodes within nodes
-_FUNCTIONS = r"\sin \cos \tan \cot \sec \csc \arcsin \arccos \arctan \sinh \cosh \tanh \ln \exp"
+_FUNCTIONS = r"\sin \cos \tan \cot \sec \csc \arcsin \arccos \arctan \sinh \cosh \tanh \coth \ln \exp"
 FUNCTIONS = frozenset(_FUNCTIONS.split())
 RELATIONS = {
     "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\leq": "<=", r"\ge": ">=", r"\geq": ">=",
     r"\ne": "!=", r"\neq": "!=",
 }  # fmt: skip
 _GREEK = (
-    r"\alpha \beta \gamma \delta \epsilon \varepsilon \theta \lambda \mu \nu \rho \sigma \tau "
-    r"\phi \varphi \omega"
+    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \kappa \lambda \mu \nu \xi \rho "
+    r"\sigma \tau \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Phi \Psi \Omega \hbar \ell"
 )
 GREEK = frozenset(_GREEK.split())
-_TOKEN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]|[-+*/^=<>()\[\]{}|_!])")
+MANY = frozenset((r"\max", r"\min", r"\gcd", r"\lcm"))  # functions of two arguments or more
+_TOKEN = re.compile(
+    r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]|[-+*/^=<>()\[\]{}|_!,'\u00b0])"
+)
 _LETTER = re.compile(r"[A-Za-z]")
 _CLOSE = {"(": ")", "[": "]", "{": "}", "|": "|"}
 
@@ -116,6 +120,9 @@ class _Reader:
                 return factors[0] if len(factors) == 1 else ("*", tuple(factors))
 
     def starts_factor(self, token: str) -> bool:
+        if token[:1].isdigit():  # `n2^{n-1}`, where the power cannot be an index
+            power = self.tokens[self.at + 1 : self.at + 4]
+            return power[:1] == ["^"] and any(map(_LETTER.fullmatch, power[1:2] + power[2:] * (power[1:2] == ["{"])))
         return token in ("(", "[", "{") or (token == "|" and not self.bars) or _begins_name(token)
 
     def power(self) -> Tree:
@@ -178,6 +185,8 @@ class _Reader:
             return self.root()
         if token in FUNCTIONS or token == r"\log":
             return self.function(token)
+        if token in MANY:
+            return self.many(token[1:])
         if token == r"\pi":
             return ("c", "pi")
         if _LETTER.fullmatch(token) or token in GREEK:
@@ -185,31 +194,52 @@ class _Reader:
         raise NoTreeError(f"unexpected {token!r}")
 
     def variable(self, token: str) -> Tree:
-        if self.next == "_":
-            self.take()
-            braced = self.next == "{"
-            if braced:
-                self.take()
-            name = self.take()
-            if not name.isalnum():
-                raise NoTreeError("a subscript must be a number or a letter")
-            if braced:
-                self.take("}")
-            return ("v", f"{token}_{name}")
+        while self.next in ("_", "'"):
+            token += self.take()
+            token += self.subscript() if token[-1] == "_" else ""
+        given = self.tokens[self.at : self.at + 3]
+        if given[:1] + given[2:] == ["(", ")"] and given[1].isdigit():  # `I(0)` is no product
+            self.at += 3
+            return ("v", f"{token}({given[1]})")
         if token in ("f", "g") and self.next == "(":
             raise NoTreeError("a function or a product")
         return ("c", token) if token in ("e", "i") else ("v", token)
 
-    def root(self) -> Tree:
-        order = 2
-        if self.next == "[":
+    def subscript(self) -> str:
+        if self.next != "{":
+            name = self.take()
+        else:
             self.take()
-            digits = self.take()
-            self.take("]")
-            if digits not in ("2", "3", "4", "5", "6", "7", "8", "9"):
-                raise NoTreeError("a root must be of order 2 to 9")
-            order = int(digits)
-        return ("root", order, self.argument())
+            name = ""
+            while self.next not in ("}", ""):
+                name += self.take()
+            self.take("}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+,-]*|\\[A-Za-z]+", name):
+            raise NoTreeError("a subscript must be a number or a letter")
+        return name
+
+    def many(self, name: str) -> Tree:
+        self.take("(")
+        found = [self.sum()]
+        while self.next == ",":
+            self.take()
+            found.append(self.sum())
+        self.take(")")
+        if len(found) < 2 or not any("v" in str(part) for part in found):
+            raise NoTreeError("what is asked for, not an answer")
+        return ("many", name, tuple(found))
+
+    def root(self) -> Tree:
+        if self.next != "[":
+            return ("root", 2, self.argument())
+        self.take()
+        order = self.take()
+        self.take("]")
+        if order.isdigit() and 2 <= int(order) <= 99 and order[0] != "0":
+            return ("root", int(order), self.argument())
+        if not _LETTER.fullmatch(order):
+            raise NoTreeError("a root must be of order 2 to 99, or of a letter")
+        return ("^", self.argument(), ("/", ("n", 1, 1), ("v", order)))
 
     def function(self, name: str) -> Tree:
         power: Tree | None = None
@@ -224,7 +254,13 @@ class _Reader:
                 name, power = rf"\arc{name[1:]}", None
             elif power[0] != "n":
                 raise NoTreeError("an inverse or a power")
-        argument = self.group() if self.next in ("(", "[", "{", "|") else self.bare_argument()
+        if self.next == "|":
+            argument: Tree = ("f", "abs", self.group())
+        else:
+            argument = self.group() if self.next in ("(", "[", "{") else self.bare_argument()
+        if self.next == "\u00b0":
+            self.take()
+            argument = ("*", (argument, ("/", ("c", "pi"), ("n", 180, 1))))
         if base == ("c", "e"):
             found: Tree = ("f", "ln", argument)
         elif name == r"\log":
@@ -238,6 +274,9 @@ class _Reader:
         factors: list[Tree] = []
         while (self.next[:1].isdigit() and not factors) or _begins_argument(self.next):
             factors.append(self.power())
+        if self.next == "\u00b0" and factors:
+            self.take()
+            factors.append(("/", ("c", "pi"), ("n", 180, 1)))
         if not factors or self.next in ("(", "["):
             raise NoTreeError("where the argument ends is not clear")
         return factors[0] if len(factors) == 1 else ("*", tuple(factors))
@@ -249,7 +288,7 @@ def _begins_argument(token: str) -> bool:
 
 
 def _begins_name(token: str) -> bool:
-    return _begins_argument(token) or token in FUNCTIONS or token == r"\log"
+    return _begins_argument(token) or token in FUNCTIONS or token in MANY or token == r"\log"
 
 
 def _number(token: str) -> Tree:

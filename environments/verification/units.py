@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from environments.verification import money
+from environments.verification.sentences import instructions, question
+
 # Units of one kind: where a question mentions several, only the one that it asks for is meant.
 _KINDS: tuple[dict[str, str], ...] = (
     {"dollar": "$ dollar usd buck", "cent": "cent", "euro": "€ euro", "pound": "£"},
@@ -45,7 +48,7 @@ _ALIASES = {"mph": "mile hour", "kph": "kilometer hour", "kmh": "kilometer hour"
 _FILLERS = frozenset({"per", "of", "a", "an", "each", "the"})
 _POWERS = {"square": "volume|cubic|perimeter|length", "cubic": "area|square|perimeter|length"}
 _ASKS = re.compile(r"\b(?:what|which|how|find|compute|calculate|determine|as)\b")
-_HOW_MANY = re.compile(r"\bhow (?:many|much)((?: [a-z'-]+){1,6})")
+_HOW_MANY = re.compile(r"\bhow (many|much)((?: [a-z'-]+){1,6})")
 _STOP = re.compile(
     r"\b(?:are|is|was|were|am|do|does|did|will|would|can|could|should|must|might|may|has|have|had"
     r"|remain|remains|left|in|at|on|for|from|with|to|there|he|she|it|they)\b.*"
@@ -68,10 +71,23 @@ def fits(unit: str, statement: str, reference: str = "") -> bool:
     if reference:
         return names == _content(reference)
     asked = question(statement).lower()
-    if (wanted := _in_unit(asked)) is not None:
+    if (wanted := _in_unit(instructions(statement).lower())) is not None:
         return names == wanted or (names == ["degree"] and wanted[0] in ("celsius", "fahrenheit"))
-    if (counted := _HOW_MANY.search(asked)) and (wanted := _content(_STOP.sub("", counted[1]))):
-        return set(names) <= set(wanted)
+    counted = _HOW_MANY.search(asked)
+    wanted = _content(_STOP.sub("", counted[2])) if counted else []
+    is_currency = bool(set(names) & money.CURRENCIES) and unit not in ("pound", "pounds", "lb", "lbs")
+    if money.asked(asked):
+        if len(names) == 1 and is_currency:
+            mentioned = (_words(statement) & money.CURRENCIES) - _weights(statement)
+            return money.fits(names[0], mentioned)
+        if "how much" in asked and not is_currency:
+            return False
+    elif is_currency and money.excluded(asked):
+        return False
+    if wanted and set(names) <= set(wanted):
+        return True
+    if wanted and (counted is None or counted[1] == "many" or names[0] in money.CURRENCIES):
+        return False
     mentioned, named = _words(statement), _words(asked)
     for name in names:
         if name in _POWERS:
@@ -84,6 +100,11 @@ def fits(unit: str, statement: str, reference: str = "") -> bool:
         if len(rivals & mentioned) > 1 and rivals & named != {name}:
             return False
     return True
+
+
+def _weights(statement: str) -> set[str]:
+    """`pound` where it is no currency."""
+    return set() if "\u00a3" in statement or "sterling" in statement else {"pound"}
 
 
 def _in_unit(asked: str) -> list[str] | None:
@@ -106,14 +127,6 @@ def asks_for_percent(statement: str) -> bool:
     asked = question(statement).lower()
     asking = _ASKS.search(asked)
     return asking is not None and re.search("per ?cent|%", asked[asking.end() :]) is not None
-
-
-@lru_cache(maxsize=256)
-def question(statement: str) -> str:
-    """The last sentence of a statement that asks, else its last sentence."""
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+", statement.strip()) if part]
-    asking = [part for part in sentences if part.endswith("?")]
-    return (asking or sentences or [""])[-1]
 
 
 def _words(text: str) -> set[str]:

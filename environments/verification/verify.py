@@ -6,7 +6,19 @@ import re
 from functools import lru_cache
 
 from environments.base import Verdict
-from environments.verification import comparison, demands, grouped, numerals, symbolic, units
+from environments.verification import (
+    assignments,
+    bases,
+    chains,
+    comparison,
+    demands,
+    labels,
+    numerals,
+    options,
+    ratios,
+    symbolic,
+    units,
+)
 from environments.verification.answers import canonical
 from environments.verification.extract import final_answer
 from environments.verification.kinds import (
@@ -14,30 +26,20 @@ from environments.verification.kinds import (
     NUMBERS,
     Answer,
     Kind,
-    choice,
     without_percent,
-    words_of_choice,
 )
-from environments.verification.spelling import normalised, squeezed
+from environments.verification.spelling import normalised
 
 LONGEST_STATEMENT = 8000  # characters that are looked at
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,9999}")
-_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?|\\text\{[A-Za-z ]+\}")
-_NAMED = re.compile(r"[\s$]*([A-Za-z])\s*=")
-_WANTED = re.compile(
-    r"\b(?:[Ff]ind|[Ss]olve for|[Vv]alue of|[Ww]hat is|[Cc]ompute|[Dd]etermine)\s+\$?([A-Za-z])\$?"
-    r"\s*(?=[.?,]|$|(?:if|when|given|in|with|such|where)\b)"
+_WORDS = re.compile(
+    r"\\(?:text\w*|mathrm|mbox|hbox)\s*\{\s*[A-Za-z][A-Za-z0-9 ,.'-]+\}"
 )
-_LABELS = (  # what a question may ask for by a word, and how its value is labelled
-    ("sin", re.compile(r"\\?sin\(?\\?[A-Za-z]+\)?")),
-    ("cos", re.compile(r"\\?cos\(?\\?[A-Za-z]+\)?")),
-    ("tan", re.compile(r"\\?tan\(?\\?[A-Za-z]+\)?")),
-    ("derivative", re.compile(r"[a-z]'(?:\([a-z]\))?|\\frac\{d[a-z]\}\{d[a-z]\}")),
-    ("inverse", re.compile(r"[a-z]\^\{-1\}\([a-z]\)")),
+_ANSWERS = frozenset(
+    "yes no true false even odd neither both sunday monday tuesday wednesday thursday friday saturday january "
+    "february march april may june july august september october november december".split()
 )
-_OPTION = re.compile(r"\(?\b([A-J])[.)]\s*(.*?)(?=[,;]?\s*\(?\b[A-J][.)]\s|\s*$)", re.DOTALL)
-_WORDS = re.compile(r"\\text(?:bf|rm)?\{[A-Za-z][A-Za-z ]+\}")
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
 _LETTER = re.compile(r"\(?[A-J]\)?")
 
@@ -59,7 +61,7 @@ def verify(
     that cannot be read nothing is `correct`.
     """
     try:
-        found = final_answer(text)
+        found = final_answer(text, statement)
     except Exception as error:  # a verdict on any text, whatever is wrong here
         return _crash(error)
     if found is None:
@@ -124,25 +126,32 @@ def _compare(
 ) -> Verdict:
     if kind == "choice" and re.fullmatch("[a-j]", prediction.strip()):
         prediction = prediction.upper()
-    if kind is None and _WORDS.fullmatch(gold.strip()):
+    gold, prediction = bases.aligned(gold, prediction, statement)
+    if kind is None and _is_words(gold):
         kind = "string"
+    labelled, gold = gold, labels.without_geometric(gold)
     reference = _reference(gold, statement, kind)
     if reference is None:
         detail = f"the reference answer cannot be read: {gold[:40]!r}"
         return Verdict(status="unparseable", detail=detail)
     asked, kind = kind, kind or _kind(reference, gold, statement)
-    if _other_name(gold, prediction, statement):
+    prediction = chains.last(prediction, statement, reference.text)
+    if labels.other(gold, prediction, statement):
         return Verdict(status="wrong", answer=prediction[:200], detail="of another variable")
     if "=" in prediction and "=" not in gold:
-        prediction = _unlabelled(prediction, statement)
+        prediction = labels.unlabelled(prediction, statement, labelled)
+    prediction = options.resolved(prediction, kind == "choice", statement)
     answer = read(prediction, statement, asked)
     if asked is None and _reads_as(kind, reference, answer):
         answer = read(prediction, statement, kind)
         reference = read(gold, statement, kind) or reference
-    if answer is not None and answer.kind == "choice" and not _is_option(prediction, statement):
+    if answer is None and reference.value is not None and asked is None and _asks_ratio(statement):
+        answer = read(prediction, statement, "ratio")
+    if answer is not None and answer.kind == "choice" and not options.is_listed(prediction, statement):
         answer = None
     if answer is None:
         return Verdict(status="unparseable", detail=f"cannot be read: {prediction[:40]!r}")
+    reference, answer = _alike(reference, answer, gold, statement)
     if answer.unit and not units.fits(answer.unit, statement, reference.unit):
         shown = f"{answer.text} {answer.unit}"
         return Verdict(status="wrong", answer=shown, detail=f"unit {answer.unit[:40]!r}")
@@ -151,7 +160,7 @@ def _compare(
     exact = comparison.equal(reference, answer, tolerance)
     refused = None
     if exact is not False:
-        refused = demands.refusal(reference, answer, prediction, statement)
+        refused = demands.refusal(reference, answer, prediction, statement, gold)
     if exact is False or refused is not None:
         return Verdict(status="wrong", answer=answer.text, detail=refused or "")
     status = "correct" if exact else symbolic.judge(reference, answer, seconds)
@@ -168,11 +177,43 @@ def read(text: str, statement: str = "", kind: Kind | None = None) -> Answer | N
     if statement and _PADDED.search(statement) and re.fullmatch("0[0-9]{1,9}", text.strip(" $")):
         text = text.strip(" $").lstrip("0") or "0"
     if kind == "tuple" and "=" in text:
-        text = grouped.in_order(normalised(text), statement) or text
+        text = assignments.in_order(normalised(text), statement) or text
     answer = canonical(text, kind)
     if answer is not None and answer.kind == "percent" and units.asks_for_percent(statement):
         return without_percent(answer)
     return answer
+
+
+def _alike(
+    reference: Answer, answer: Answer, gold: str, statement: str
+) -> tuple[Answer, Answer]:
+    """A reference answer and an answer of another type that says the same: `3:4` for a fraction
+    where the question is for a ratio, `(7,2)` for `p=7, q=2`."""
+    if answer.kind == "ratio" and reference.value is not None:
+        return reference, (ratios.as_fraction(answer) if _asks_ratio(statement) else None) or answer
+    if answer.kind == "tuple" and reference.kind == "multiset" and "=" in gold:
+        ordered = assignments.in_order(normalised(gold), statement, alone=True)
+        return (canonical(ordered) if ordered else None) or reference, answer
+    if answer.kind == "string" and reference.text == answer.text.partition(" ")[0]:
+        if not reference.kind == "ratio" or "time" not in statement.lower():
+            return reference, answer
+        return Answer("string", answer.text), answer
+    return reference, answer
+
+
+def _asks_ratio(statement: str) -> bool:
+    return re.search(r"\bratios?\b", units.question(statement), re.IGNORECASE) is not None
+
+
+def _is_words(gold: str) -> bool:
+    """Whether a reference answer is words in a text of LaTeX, and no phrase of mathematics, or one
+    of the few words that are answers by themselves."""
+    if gold.strip(" .$").casefold() in _ANSWERS:
+        return True
+    if _WORDS.fullmatch(gold.strip()) is None:
+        return False
+    found = canonical(gold)
+    return found is None or found.kind in ("expression", "polynomial")
 
 
 def _reference(gold: str, statement: str, kind: Kind | None) -> Answer | None:
@@ -209,42 +250,3 @@ def _reads_as(kind: Kind | None, reference: Answer, answer: Answer | None) -> bo
     alone = answer is not None and answer.kind not in GROUPS
     strict = kind == "set" or (kind == "interval" and reference.kind == "expression")
     return kind is not None and not (strict and alone)
-
-
-def _other_name(gold: str, prediction: str, statement: str) -> bool:
-    """Whether a prediction `y = 5` names another variable than the reference answer or question."""
-    named = _NAMED.match(prediction)
-    if named is None or prediction.count("=") > 1:
-        return False
-    wanted = _NAMED.match(gold) or _WANTED.search(units.question(statement))
-    return wanted is not None and wanted.group(1) != named.group(1)
-
-
-def _unlabelled(text: str, statement: str) -> str:
-    r"""The answer without what it is the value of: `f(3) = 10`, `m+n = 41`, `\text{Area} = 12`.
-
-    A name is one letter, possibly with an index, words, or an expression of the question.
-    """
-    label, _, value = normalised(text).partition("=")
-    found = re.sub(r"^\|([A-Z]{2})\|$", r"\1", re.sub(r"\s", "", label))
-    if "=" in value or not value.strip() or not found:
-        return text
-    if label.startswith(r"\text{") or _NAME.fullmatch(found):
-        return value.strip()
-    asked = re.sub(r"\s*([-+*/^=()])\s*", r"\1", normalised(units.question(statement)))
-    whole = re.search(rf"(?<![\w^+*/-]){re.escape(found)}(?![\w^+*/(-])", asked)
-    if (whole and re.search("[A-Za-z]", found)) or any(
-        name in asked.lower() and pattern.fullmatch(found) for name, pattern in _LABELS
-    ):
-        return value.strip()
-    return text
-
-
-def _is_option(text: str, statement: str) -> bool:
-    """Whether the words after a chosen letter are those of its option in the statement."""
-    options = dict(_OPTION.findall(statement))
-    written = choice(text)
-    rest = words_of_choice(text)
-    if written is None or not rest or written.text not in options:
-        return True
-    return squeezed(options[written.text]).casefold() == squeezed(rest).casefold()
