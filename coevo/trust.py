@@ -203,4 +203,4 @@ def _has(given: Any, keys: Keys) -> bool:
         if not isinstance(given, Mapping) or key not in given:
             return False
         given = given[key]
-    return not isinstance(given, Mapping)
+    return True
