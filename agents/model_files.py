@@ -21,6 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agents.model_loading import ModelUnavailable as ModelUnavailable
+from agents.model_loading import check_folder
+
 TINY = Path(__file__).parent / "models" / "tiny"
 
 SMOLLM2 = "smollm2-135m-instruct"
@@ -36,16 +39,13 @@ FETCH_SECONDS = 1800
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
-class ModelUnavailable(RuntimeError):
-    """A model's files cannot be had; the message says what was tried and what to do."""
-
-
 def model_folder(name: str) -> Path | str:
     """What `from_pretrained` is given for the model called `name`.
 
     `tiny` and `smollm2` are folders, as is any existing folder with a `config.json`; a name of
     the form `org/name` is returned as it is, for the Hugging Face hub. Raises
-    `ModelUnavailable` for anything else, and if `smollm2` can neither be found nor fetched.
+    `ModelUnavailable` for anything else, for a folder that names code or holds pickles, and if
+    `smollm2` can neither be found nor fetched.
     """
     if name == "tiny":
         if not (TINY / "config.json").is_file():
@@ -58,6 +58,7 @@ def model_folder(name: str) -> Path | str:
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         if (folder / "config.json").is_file():
+            check_folder(folder)
             return folder
         raise ModelUnavailable(f"the folder {folder} holds no model: it has no config.json")
     if _HUB_NAME.fullmatch(name):

@@ -1,4 +1,4 @@
-"""A run's folder for one process: claimed whole, locked, and told about signals and full disks."""
+"""A run's folder for one process: claimed whole, locked, watched, and told about signals."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import itertools
 import os
 import secrets
 import signal
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import IO
 
-from coevo import compose
+from coevo import compose, failures, interruption
 from coevo.config import Config, ConfigError
+from coevo.folder_files import FileRefused, open_plain
 from coevo.program import command
-from coevo.store import Store
+from coevo.store import Store, StoreError, StoreRefused
 
 
 class RunError(RuntimeError):
@@ -43,8 +44,9 @@ def new_folder(config: Config) -> Path:
                 return root / config.name
             if chosen is not None:
                 raise _in_use(root / chosen)
-    except OSError as error:
-        raise RunError(f"no run can be written to {root}: {error.strerror}") from error
+    except (OSError, StoreError) as error:
+        what = failures.told(error) or error
+        raise RunError(f"no run can be written to {root}: {what}") from error
     raise AssertionError("unreachable")
 
 
@@ -73,10 +75,10 @@ def _claim(root: Path, config: Config) -> bool:
     with tempfile.TemporaryDirectory(prefix=".new-", dir=root) as scratch:
         folder = Path(scratch) / "run"
         (folder / "logs").mkdir(parents=True)
-        compose.save(config, folder / "config.yaml")
-        store = Store(folder / "run.db", create=True)
-        store.set_meta("wandb_id", secrets.token_hex(4))
-        store.close()
+        with closing(Store(folder / "run.db", create=True)) as store:
+            run_id = secrets.token_hex(4)
+            store.set_meta("wandb_id", run_id)
+        compose.save(config, folder / "config.yaml", run_id)
         try:
             folder.rename(final)
         except OSError as error:  # another process was faster
@@ -89,49 +91,114 @@ def _claim(root: Path, config: Config) -> bool:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One process at a time works on a run; the lock goes with the process."""
-    with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise RunError(
-                f"another process ({file.read().strip()}) is working on {folder}"
-            ) from error
+    try:
+        number = open_plain(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    except FileRefused as error:
+        raise RunError(f"{error}; remove it") from error
+    with os.fdopen(number, "a+") as file:
+        _lock(file, folder)
         file.truncate(0)
         file.write(f"pid {os.getpid()}")
         file.flush()
         yield
 
 
+HELD = (errno.EAGAIN, errno.EACCES)
+UNKNOWN = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+
+def _lock(file: IO[str], folder: Path) -> None:
+    """Some file systems know only one of both kinds of locks, and some none."""
+    for lock in (fcntl.flock, fcntl.lockf):
+        try:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno in HELD:
+                file.seek(0)
+                raise RunError(
+                    f"another process ({file.read().strip()}) is working on {folder}"
+                ) from error
+            if error.errno not in UNKNOWN:
+                raise
+    raise RunError(
+        f"the file system of {folder} has no locks, by which processes keep out of each other's "
+        "runs: write runs_dir= of a folder on another one, such as a local disk"
+    )
+
+
+class Watch:
+    """Sees whether a run's folder, and the files open in it, are still the ones that it began with.
+
+    A file that is deleted or moved can be written to all the same, and all of that is lost.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.known: dict[str, tuple[int, int] | None] = {}
+        self.note("", ".lock", "run.db")
+
+    def note(self, *names: str) -> None:
+        """These are as they should be, from now on."""
+        self.known |= {name: _identity(self.folder / name) for name in names}
+
+    def check(self) -> None:
+        """Raises `RunError` if one of them has gone or is another."""
+        for name, before in self.known.items():
+            if _identity(self.folder / name) != before:
+                raise RunError(self._gone(name))
+
+    def _gone(self, name: str) -> str:
+        if not name:
+            return (
+                f"{self.folder} was moved, replaced or deleted while its run was at work, which has "
+                "stopped: all finished rounds are safe in it; coevo resume, with the folder that "
+                "it is now, goes on"
+            )
+        return (
+            f"{self.folder / name} was moved, replaced or deleted while its run was at work, which "
+            f"has stopped: put it back, then {command('resume', self.folder)}"
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
-def guarded(folder: Path) -> Iterator[None]:
-    """Turns signals into `Interrupted`, and a full disk into a `RunError`."""
+def guarded(folder: Path) -> Iterator[Watch]:
+    """Turns signals into `Interrupted`, and what the machine refuses into a `RunError`."""
     received: list[str] = []
+    watch, resume = Watch(folder), command("resume", folder)
+
+    def told() -> str:
+        return f"stopped by {received[0]}; all finished rounds are safe: {resume}"
 
     def interrupt(number: int, _: object) -> None:
         received.append(signal.Signals(number).name)
-        raise Interrupted
+        if len(received) == 1:
+            raise Interrupted
+        interruption.leave(told())
 
     before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield watch
     except BaseException as error:
         if received:  # whatever became of the exception on its way through a library
-            raise Interrupted(
-                f"stopped by {received[0]}; all finished rounds are safe: {command('resume', folder)}"
-            ) from None
-        _explain_full_disk(error, folder)
+            raise Interrupted(told()) from None
+        if isinstance(error, Exception):
+            watch.check()
+            refused = str(error) if isinstance(error, StoreRefused) else failures.told(error)
+            if refused:
+                where = "" if str(folder) in refused else f"{folder}: "
+                raise RunError(
+                    f"{where}{refused}; all finished rounds are safe: then {resume}"
+                ) from error
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _explain_full_disk(error: BaseException, folder: Path) -> None:
-    """Raises a `RunError` if that is what the error comes from."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    if full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        raise RunError(
-            f"no space left for {folder}; all finished rounds are safe: "
-            f"make room, then {command('resume', folder)}"
-        ) from error

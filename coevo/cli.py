@@ -5,8 +5,14 @@ Nothing heavy is imported before a command runs: `coevo --help` answers at once.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before what takes time: Ctrl-C can come while modules are imported
+    from coevo import interruption
+
+    interruption.install()
+
 import argparse
 import re
+import shlex
 import sys
 import tempfile
 import traceback
@@ -14,8 +20,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from coevo import __version__
+from coevo import __version__, interruption
 from coevo.config import Config, nearest
+from coevo.failures import told
 from coevo.streams import make_patient
 
 RUN_EXAMPLES = """
@@ -100,10 +107,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leave:  # --help of a command
         return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "stopped", 130)
+        return _stopped(str(stop) or "stopped")
     except Exception as error:
+        if interruption.received:  # a library made another error of it
+            return _stopped("stopped")
         status = _status(error)
-        return _fail(str(error), status) if status else _unexpected(error)
+        message = f"{told(error) or error}{_again(error, words)}"
+        return _fail(message, status) if status else _unexpected(error)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -139,9 +149,21 @@ def _status(error: Exception) -> int | None:
         "RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost",
         "RuntimeUnfit", "EndpointError",
     }  # fmt: skip
-    if names & failures or type(error) is OSError or isinstance(error, PackagesError):
+    if names & failures or isinstance(error, PackagesError) or told(error):
         return 1
     return None
+
+
+def _again(error: Exception, words: Sequence[str]) -> str:
+    """The command that confirms what a folder asks for, where that is what is missing."""
+    if type(error).__name__ != "Unconfirmed":
+        return ""
+    return f": {shlex.join(['coevo', *words, '--trust'])}"
+
+
+def _stopped(message: str) -> int:
+    interruption.said.append(message)
+    return _fail(message, interruption.STATUS)
 
 
 def _fail(message: str, status: int) -> int:
@@ -227,15 +249,24 @@ def _run(words: Sequence[str]) -> int:
         start(configs[0])
         return 0
     check(jobs, check_start)
-    return sweep(jobs, start, lambda error: str(error) if _status(error) else _defect(error))
+    return sweep(jobs, start, _said)
+
+
+def _said(error: Exception) -> str:
+    return (told(error) or str(error)) if _status(error) else _defect(error)
 
 
 def _warn(configs: Sequence[Config]) -> None:
     """Says once what the prompts of all these runs lack."""
     from coevo.prompt_check import warnings
 
-    for told in dict.fromkeys(told for config in configs for told in warnings(config)):
-        print(f"warning: {told}", file=sys.stderr)
+    for line in dict.fromkeys(line for config in configs for line in warnings(config)):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def _add_trust(parser: Parser) -> None:
+    told = "use the code, servers, variables, files and models that the folder names (docs/security.md)"
+    parser.add_argument("--trust", action="store_true", help=told)
 
 
 def _resume(words: Sequence[str]) -> int:
@@ -243,12 +274,14 @@ def _resume(words: Sequence[str]) -> int:
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as rounds=20")
     parser.add_argument("--allow-changes", action="store_true", help="resume with other settings")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.run import resume
     from coevo.run_folder import find_run
 
-    resume(find_run(arguments.run), arguments.overrides, arguments.allow_changes)
+    folder = find_run(arguments.run)
+    resume(folder, arguments.overrides, arguments.allow_changes, arguments.trust)
     return 0
 
 
@@ -260,6 +293,7 @@ def _eval(words: Sequence[str]) -> int:
     parser.add_argument("--to", metavar="DIR", type=Path, help="where to write (default: the run)")
     parser.add_argument("--limit", metavar="N", help="measure N of the problems: limit=N")
     parser.add_argument("--save-completions", action="store_true", help="write them too, as JSONL")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     limit = [] if arguments.limit is None else [f"limit={arguments.limit}"]
     _check_packages()
@@ -271,6 +305,7 @@ def _eval(words: Sequence[str]) -> int:
         arguments.like,
         arguments.to,
         arguments.save_completions,
+        arguments.trust,
     )
 
 
@@ -278,11 +313,12 @@ def _explain(words: Sequence[str]) -> int:
     parser = Parser("explain", "Where a problem came from and what became of it.")
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("problem", nargs="?", help="id, its beginning, or a statement")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.run_folder import open_run
 
-    run = open_run(arguments.run)
+    run = open_run(arguments.run, arguments.trust)
     if arguments.problem is None:
         from coevo.interesting import overview
 
@@ -301,12 +337,14 @@ def _export(words: Sequence[str]) -> int:
     parser.add_argument("--what", required=True, choices=kinds)
     parser.add_argument("--to", required=True, metavar="DIR", type=Path, help="a new folder")
     parser.add_argument("--role", default="solver", choices=["solver", "generator"])
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.export import main as export
     from coevo.run_folder import open_run
 
-    return export(open_run(arguments.run), arguments.what, arguments.to, arguments.role)
+    run = open_run(arguments.run, arguments.trust)
+    return export(run, arguments.what, arguments.to, arguments.role)
 
 
 def _compare(words: Sequence[str]) -> int:
@@ -325,11 +363,12 @@ def _leaks(words: Sequence[str]) -> int:
     parser = Parser("leaks", "Problems of evaluation sets in a run's pool.", LEAKS_EXAMPLES)
     parser.add_argument("run", help="name or folder of a run")
     parser.add_argument("sets", nargs="*", metavar="set=FILE", help="beside those of the run")
+    _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)
     _check_packages()
     from coevo.leaks import main as leaks
 
-    return leaks(arguments.run, arguments.sets)
+    return leaks(arguments.run, arguments.sets, arguments.trust)
 
 
 def _doctor(words: Sequence[str]) -> int:
@@ -367,4 +406,4 @@ def _run_epilog() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interruption.end(main())

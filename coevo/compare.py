@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from coevo import compose
 from coevo.config import ConfigError, changed_fields, nearest
+from coevo.damage import check
 from coevo.evaluate import Score, estimates, interval
 from coevo.program import command
 from coevo.run_folder import find_run, read_summary
@@ -49,14 +51,16 @@ class Result:
 
     def evaluations(self, level: str | None) -> tuple[list[Score], list[Score]]:
         """Base and final scores of the run's own evaluation, at one level or all."""
-        store = Store(self.path / "run.db", read_only=True)
-        rounds = [row["round"] for row in store.rounds()]
-        found = [own for own in (scores(store, t, BENCHMARK) for t in rounds) if own]
-        store.close()
-        first, last = (
-            [s for s in own if level is None or str(s.level) == level]
-            for own in (found[0], found[-1])
-        )
+        with closing(Store(self.path / "run.db", read_only=True)) as store:
+            check(store)
+            rounds = [row["round"] for row in store.rounds()]
+            found = [own for own in (scores(store, t, BENCHMARK) for t in rounds) if own]
+            first, last = (
+                [s for s in own if level is None or str(s.level) == level]
+                for own in (found[0] if found else [], found[-1] if found else [])
+            )
+            if not first or [s.problem_id for s in first] != [s.problem_id for s in last]:
+                raise store.damaged("it lacks evaluations that summary.json has")
         return first, last
 
     def changes(self, level: str | None) -> dict[str, float]:
@@ -144,6 +148,8 @@ def versus(
     if len(a) > 1:
         return over_seeds([x.delta(level) - y.delta(level) for x, y in zip(a, b, strict=True)])
     own, other = a[0].changes(level), b[0].changes(level)
+    if own.keys() != other.keys():
+        raise ConfigError(f"{a[0].path} and {b[0].path} were not measured on the same problems")
     mean, (low, high) = interval([own[i] - other[i] for i in own])
     return mean, (low, high) if math.isfinite(low) else None
 
@@ -182,7 +188,7 @@ def _result(name: str, by: str) -> Result:
         raise ConfigError(f"{path} has not finished: {command('resume', path)} goes on with it")
     if BENCHMARK not in summary["benchmarks"]:
         raise ConfigError(f"{path} was not evaluated on {BENCHMARK}")
-    config = compose.load(path / "config.yaml")
+    config = compose.to_plain(compose.from_plain(compose.load(path / "config.yaml")))
     value: Any = config
     for part in by.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -227,7 +233,11 @@ def table(groups: dict[str, list[Result]]) -> tuple[list[list[str]], list[str]]:
     ]
     rows = [["", *labels, *(f"{labels[0]} - {label}" for label, _ in others)]]
     rows.append(["seeds", *(_seeds(own) for own in members), *("" for _ in others)])
-    passes = [key for key in members[0][0].block if key.startswith("pass@")]
+    passes = [
+        key
+        for key in members[0][0].block
+        if key.startswith("pass@") and all(key in r.block for g in members for r in g)
+    ]
     for name in (metric, *passes):
         for end in ("base", "final"):
             cells = []

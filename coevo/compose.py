@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -10,12 +13,14 @@ from typing import Any
 
 from coevo import overrides as reading
 from coevo.config import Config, ConfigError, nearest
+from coevo.files import read_text, write_whole
 from coevo.overrides import OPEN
 from coevo.overrides import options as group_options
 from coevo.packages import conf_dir
 from coevo.saved import load as load
 from coevo.saved import refuse_foreign_values
 from coevo.validate import validate
+from coevo.wandb_variables import resolved
 
 __all__ = ["OPEN", "group_options"]  # and all that is defined here
 
@@ -40,8 +45,9 @@ def compose(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
-    refuse_foreign_values(to_plain(config))
+    config.tracker.wandb = resolved(config.tracker.wandb, os.environ)
     validate(config)
+    refuse_foreign_values(to_plain(config))
     return config
 
 
@@ -51,6 +57,9 @@ def _offer_schema() -> None:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Config)
+
+
+LONGEST_SWEEP = 1000  # jobs
 
 
 def checked(overrides: Sequence[str]) -> list[str]:
@@ -68,7 +77,9 @@ def named(overrides: Sequence[str]) -> list[str]:
     result = []
     known = [*all_keys(), *groups()]
     for override in overrides:
-        key, equals, _ = override.partition("=")
+        key, equals, value = override.partition("=")
+        if re.fullmatch(r"~[\w./-]*", value):  # Hydra's grammar has no ~ outside quotes
+            override = f"{key}='{value}'"
         name = key.lstrip("+~").split("@")[0]
         exists = name in known
         unknown = "" if exists else f"there is no key {name!r}{reading.near(name, known)}"
@@ -154,7 +165,34 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         parsed = OverridesParser.create().parse_overrides(words)
     except HydraException as error:
         raise ConfigError(explain(error)) from error
+    refuse_endless(parsed)
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+
+
+def refuse_endless(parsed: Sequence[Any]) -> None:
+    """Raises `ConfigError` if a sweep has more than `LONGEST_SWEEP` jobs, counted but not made."""
+    from hydra.core.override_parser.types import RangeSweep
+
+    jobs = 1
+    for override in parsed:
+        value = override.value()
+        if isinstance(value, RangeSweep):
+            try:
+                count = math.ceil((value.stop - value.start) / value.step)
+            except (ArithmeticError, ValueError) as error:
+                raise ConfigError(
+                    f"{override.input_line} cannot be counted ({error}); write a range such as "
+                    f"{override.key_or_group}=range(0,10)"
+                ) from error
+        else:
+            count = len(getattr(value, "list", [value]))
+        jobs *= max(0, count)
+        if jobs > LONGEST_SWEEP:
+            raise ConfigError(
+                f"{override.input_line} makes a sweep of {jobs:,} jobs or more; a sweep has at most "
+                f"{LONGEST_SWEEP:,}: write fewer values, such as {override.key_or_group}=range(0,10), "
+                "and sweep the rest later"
+            )
 
 
 def _swept(override: str) -> str:
@@ -203,13 +241,25 @@ def to_plain(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def save(config: Config, path: Path) -> None:
-    """Writes `config.yaml`, whole or not at all; `load` reads it."""
+def save(config: Config, path: Path, run_id: str = "") -> None:
+    """Writes `config.yaml`, whole, with a checksum that `as_written` reads; `load` reads it."""
     import yaml
 
-    from coevo.run_folder import write_whole
+    text = yaml.safe_dump(to_plain(config), sort_keys=False)
+    write_whole(path, [text + SEAL + _checksum(text, run_id)])
 
-    write_whole(path, [yaml.safe_dump(to_plain(config), sort_keys=False).rstrip("\n")])
+
+SEAL = "# as it was written: "  # the last line: a checksum of the run's id and the lines above
+
+
+def _checksum(text: str, run_id: str) -> str:
+    return hashlib.sha256(f"{run_id}\n{text}".encode()).hexdigest()
+
+
+def as_written(path: Path, run_id: str) -> bool:
+    """Whether `config.yaml` is what `save` wrote for this run; without a checksum, nobody knows."""
+    text, mark, found = read_text(path).rpartition(SEAL)
+    return not mark or found.strip() == _checksum(text, run_id)
 
 
 def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
@@ -221,15 +271,17 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = [override.lstrip("+") for override in checked(overrides)]
+    given = nested(overrides)
     refuse_foreign_values(plain)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), plain, nested(overrides))
+        merged = OmegaConf.merge(OmegaConf.structured(Config), plain, given)
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
-    refuse_foreign_values(to_plain(config))
+    config.tracker.wandb = resolved(config.tracker.wandb, {})  # a run keeps what it had
     validate(config)
+    refuse_foreign_values(to_plain(config))
     return config
 
 

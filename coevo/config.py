@@ -26,6 +26,11 @@ def one_of(*choices: str) -> Any:
     return field(default=choices[0], metadata={"choices": choices})
 
 
+def maybe_one_of(*choices: str) -> Any:
+    """As `one_of`, but null by default: nothing is said."""
+    return field(default=None, metadata={"choices": choices})
+
+
 @dataclass
 class VLLMConfig:
     """Settings of policy `vllm` alone."""
@@ -317,10 +322,19 @@ class RuntimeConfig:
 
 @dataclass
 class WandbConfig:
-    mode: str = one_of("offline", "online", "disabled")
-    project: str = "coevo"
-    entity: str | None = None
-    tags: list[str] = field(default_factory=list)
+    """Weights & Biases. null: as W&B's variable says (WANDB_MODE, WANDB_PROJECT, …), else the default.
+
+    `coevo/wandb_variables.py` replaces what is null, so a run's own configuration has what it used.
+    """
+
+    mode: str | None = maybe_one_of("offline", "online", "disabled")  # default: offline
+    project: str | None = None  # default: coevo
+    entity: str | None = None  # default: that of the key
+    name: str | None = None  # default: the run's
+    group: str | None = None  # WANDB_RUN_GROUP; default: the experiment, so seeds are together
+    tags: list[str] | None = None
+    notes: str | None = None
+    dir: str | None = None  # where the folder wandb is; default: the run's folder
     artifacts: bool = True  # log datasets and the last checkpoint
 
 

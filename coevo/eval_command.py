@@ -14,14 +14,22 @@ from rich.console import Console
 
 from agents.model_files import ModelUnavailable, model_folder
 from agents.remote import make_runtime
-from coevo import compose
+from coevo import checkpoint, compose
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import measure
 from coevo.means import check_means
 from coevo.prompt_check import warnings
-from coevo.run_folder import RunFolder, find_run, make_environment, open_run, run_names
+from coevo.run_folder import (
+    FolderRefused,
+    RunFolder,
+    find_run,
+    make_environment,
+    open_run,
+    run_names,
+)
 from coevo.team import Team, to_sampling
+from coevo.trust import MODELS, confirm
 from environments import benchmarks
 from environments.benchmark import heldout
 from environments.benchmark_set import PUBLISHED
@@ -64,11 +72,19 @@ class Request:
 
 
 def main(
-    target: str, words: Sequence[str], like: str | None, to: Path | None, save_completions: bool
+    target: str,
+    words: Sequence[str],
+    like: str | None,
+    to: Path | None,
+    save_completions: bool,
+    trust: bool = False,
 ) -> int:
     """Measures, prints a table and writes `eval-<benchmark>.json` into the run (or into `to`)."""
     request = parse(words)
     run, config = resolve(target, request, like)
+    if like is not None or run is not None:
+        own = find_run(like) if like is not None else find_run(target)
+        confirm_used(config, own, request, is_run=run is not None, trust=trust)
     folder = to or (run.path if run else None)
     if save_completions and folder is None:
         raise ConfigError("--save-completions for a model needs --to DIR: where to write them")
@@ -151,6 +167,8 @@ def resolve(target: str, request: Request, like: str | None) -> tuple[RunFolder 
     """
     try:
         find_run(target)
+    except FolderRefused:
+        raise
     except ConfigError as error:
         if (Path(target) / "config.json").is_file() or "/" in target or _is_model(target):
             return None, model_config(target, request, like)
@@ -160,7 +178,7 @@ def resolve(target: str, request: Request, like: str | None) -> tuple[RunFolder 
         ) from error
     if like is not None:
         raise ConfigError("--like RUN is for a model: a run has its own configuration")
-    run = open_run(target)
+    run = open_run(target)  # its environment is made from the configuration with the overrides
     return run, of_run(run.path, request.overrides)
 
 
@@ -172,8 +190,27 @@ def _neither(target: str) -> str:
     return f"{target!r} is neither a run nor a model (tiny, smollm2, a model folder, org/name)"
 
 
+def confirm_used(
+    config: Config, folder: Path, request: Request, *, is_run: bool, trust: bool
+) -> None:
+    """Raises `ConfigError` if measuring needs what the run's folder asks for beyond itself.
+
+    `is_run`: the run itself is measured, and not a model of the user's choice in its way.
+    """
+    used = _measuring(config, is_run)
+    if request.benchmark != OWN:
+        used.environment = EnvironmentConfig()  # the benchmark brings its own
+    if not is_run:
+        used.agents.solver.model = MODELS[0]  # the user's own word
+    keys = ("environment", "agents", "runtime")
+    confirm(used, folder, request.overrides, trust=trust, only=keys)
+
+
 def of_run(path: Path, overrides: Sequence[str]) -> Config:
-    """A run's configuration with overrides of single keys, and `runtime=inline`."""
+    """A run's configuration with overrides of single keys, and `runtime=inline`.
+
+    Name and place of the run are those of its folder, whatever is written in it.
+    """
     single = []
     for override in overrides:
         key, _, value = override.partition("=")
@@ -182,7 +219,9 @@ def of_run(path: Path, overrides: Sequence[str]) -> Config:
         elif key.split("@")[0] in compose.groups():
             raise compose.made_choices(override)
         single.append(override)
-    return compose.from_plain(compose.load(path / "config.yaml"), single)
+    config = compose.from_plain(compose.load(path / "config.yaml"), single)
+    config.name, config.runs_dir = path.name, str(path.parent)
+    return config
 
 
 def model_config(model: str, request: Request, like: str | None) -> Config:
@@ -248,6 +287,17 @@ def prepare(config: Config, request: Request) -> tuple[Config, Benchmark]:
     return config, found
 
 
+def _measuring(config: Config, is_run: bool) -> Config:
+    """The configuration with nothing but what is needed to measure the Solver."""
+    config = copy.deepcopy(config)
+    config.loop = dataclasses.replace(config.loop, feed="teacher", train_generator=False)
+    config.agents.teacher.policy.name = "rules"  # only the environment's own verdicts are needed
+    config.agents.teacher.learner.objective = "none"
+    if not is_run:
+        config.agents.solver.learner.objective = "none"
+    return config
+
+
 def measure_all(
     config: Config, run: RunFolder | None, benchmark: Benchmark, seed: int
 ) -> tuple[dict[str, Timed], int | None]:
@@ -255,14 +305,10 @@ def measure_all(
 
     The weights of a run that has not finished are `round N` instead of `final`.
     """
-    config = copy.deepcopy(config)
-    config.loop = dataclasses.replace(config.loop, feed="teacher", train_generator=False)
-    config.agents.teacher.policy.name = "rules"  # only the environment's own verdicts are needed
-    if run is None:
-        config.agents.solver.learner.objective = "none"
+    config = _measuring(config, run is not None)
     check_means(config)
     k, sampling = config.evaluation.k, to_sampling(config.evaluation.sampling)
-    checkpoint = run.newest_checkpoint() if run else None  # before anything slow
+    newest = run.newest_checkpoint() if run else None  # before anything slow
     runtime = make_runtime(config.runtime.kind, config.runtime.address, config.runtime.restarts)
     try:
         team = Team(config, runtime)
@@ -275,15 +321,16 @@ def measure_all(
             )
             return Timed(rows, time.perf_counter() - start)
 
-        if checkpoint is None:
+        if newest is None:
             return {"model": measured("model")}, None
-        folder, state = checkpoint
+        folder, state = newest
         summary = run.summary() if run else None
         finished = summary is not None and summary["rounds"] == state["round"]
         latest = "final" if finished else f"round {state['round']}"
         base = measured("base")
         if not team.trained():  # nothing of it was ever changed
             return {"base": base, latest: base}, state["round"]
+        checkpoint.require(folder, state["versions"], [m.name for m in team.trained()])
         team.load(folder, state["versions"])
         return {"base": base, latest: measured(latest)}, state["round"]
     finally:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
-from coevo.run_folder import write_whole
+from coevo.files import write_whole
 from coevo.screen import plain, points, share
 from environments.benchmarks import Benchmark, checksum
 

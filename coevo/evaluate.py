@@ -165,6 +165,19 @@ def metrics(scores: Sequence[Score]) -> dict[str, Any]:
     return result
 
 
+def flat(scores: Sequence[Score], benchmark: str = "heldout") -> dict[str, float]:
+    """The same as one number a name: `heldout/mean@8`, its 95 % interval from `heldout/low/mean@8`
+    to `heldout/high/mean@8`, `heldout/pass@8`, `heldout/maj@8`, and `heldout/level/3` (mean@k)."""
+    found = metrics(scores)
+    values: dict[str, float] = {}
+    for name, figure in found.items():
+        if "@" in name:
+            values[f"{benchmark}/{name}"] = figure["value"]
+            for end, bound in zip(("low", "high"), figure["ci95"], strict=True):
+                values[f"{benchmark}/{end}/{name}"] = bound
+    return values | {f"{benchmark}/level/{n}": mean for n, mean in found["by_level"].items()}
+
+
 def _means(scores: Sequence[Score], key: str) -> dict[str, float]:
     groups: dict[str, list[float]] = {}
     for score in scores:

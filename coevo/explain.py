@@ -264,7 +264,7 @@ def _refusal(
 def reason(status: str, environment: Environment, text: str) -> str:
     """A proposal's status in a sentence."""
     if status.startswith("contaminated:"):
-        _, benchmark, how = status.split(":")
+        _, benchmark, how = status.split(":", 2)
         return f"it is, or nearly is, a problem of the evaluation set {benchmark} ({how})"
     if not status.startswith("malformed"):
         return REFUSALS.get(status, status)

@@ -9,9 +9,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from agents.model_loading import check_folder
 from agents.roles.generator import generator_prompt
 from agents.roles.solver import solver_prompt
 from coevo.config import ConfigError, RoleConfig
+from coevo.manifest import listed
 from coevo.model_card import model_card
 from coevo.run_folder import RunFolder
 from environments import Problem
@@ -20,6 +22,7 @@ from environments.printable import printable
 Row = dict[str, Any]
 ROLES = ("solver", "generator")
 ROWS = 10_000  # in memory at a time
+MODEL_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model")  # weights, settings, tokenizer
 
 
 def main(run: RunFolder, what: str, to: Path, role: str) -> int:
@@ -60,7 +63,7 @@ def preferences(run: RunFolder) -> Iterator[Row]:
     """Every pair of every round, as it was trained on."""
     solver, frame = run.config.agents.solver, _frame(run.config.agents.solver)
     pool = {problem.id: problem for problem in run.store.problems()}
-    rows = run.store.db.execute(
+    rows = run.store.each(
         "SELECT p.*, c.text AS chosen, r.text AS rejected, r.policy_version FROM pairs p "
         "LEFT JOIN attempts c ON c.id = p.chosen_id LEFT JOIN attempts r ON r.id = p.rejected_id "
         "ORDER BY p.rowid"
@@ -90,7 +93,7 @@ def correct_attempts(run: RunFolder) -> Iterator[Row]:
     """Every correct text of the Solver once, with the number of `attempts` that gave it."""
     solver, frame = run.config.agents.solver, _frame(run.config.agents.solver)
     pool = {problem.id: problem for problem in run.store.problems()}
-    rows = run.store.db.execute(
+    rows = run.store.each(
         "SELECT problem_id, text, min(round) AS round, count(*) AS attempts FROM attempts "
         "WHERE status = 'correct' GROUP BY problem_id, text ORDER BY min(rowid)"
     )
@@ -111,7 +114,7 @@ def lessons(run: RunFolder) -> Iterator[Row]:
     """What the Generator learns from: the Teacher's problems that were tried, with utilities."""
     generator, frame = run.config.agents.generator, _frame(run.config.agents.generator)
     pool = {problem.id: problem for problem in run.store.problems()}
-    rows = run.store.db.execute(
+    rows = run.store.each(
         "SELECT * FROM proposals WHERE author = 'teacher' AND success IS NOT NULL ORDER BY rowid"
     )
     for row in rows:
@@ -208,13 +211,28 @@ def write_model(run: RunFolder, folder: Path, role: str) -> str:
     if (source / "adapter_model.safetensors").is_file():
         from agents.learners.models import merge
 
+        run.confirm((f"agents.{role}.model",))
         merge(getattr(run.config.agents, role).model, source, folder)
     else:
-        for file in sorted(source.iterdir()):
-            if file.name != "optimizer.safetensors":
-                shutil.copyfile(file, folder / file.name)
+        check_folder(source)
+        for name in _model_files(checkpoint, role):
+            shutil.copyfile(source / name, folder / name)
     (folder / "README.md").write_text(model_card(run, role, state["round"]), encoding="utf-8")
     return f"the {role.capitalize()} after round {state['round']}"
+
+
+def _model_files(checkpoint: Path, role: str) -> list[str]:
+    """The files of a role's model: what the manifest lists, the optimizer aside.
+
+    Raises `ConfigError` if something else is among them, such as code.
+    """
+    names = [name.split("/", 1)[1] for name in listed(checkpoint) if name.startswith(f"{role}/")]
+    if foreign := [name for name in names if "/" in name or not name.endswith(MODEL_FILES)]:
+        raise ConfigError(
+            f"{checkpoint / role / foreign[0]} is no file of a model: this checkpoint was not "
+            "written by coevo"
+        )
+    return sorted(name for name in names if name != "optimizer.safetensors")
 
 
 WHAT: dict[str, Callable[[RunFolder, Path, str], str]] = {

@@ -13,7 +13,8 @@ from coevo import compose
 from coevo.config import ConfigError
 from coevo.decontamination import OWN, EvaluationSets, Match, registered
 from coevo.explain import shorten
-from coevo.run_folder import RunFolder, open_run, write_whole
+from coevo.files import write_whole
+from coevo.run_folder import RunFolder, open_run
 from coevo.screen import plain
 from coevo.trust import confirm
 from environments import Problem

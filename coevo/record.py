@@ -10,7 +10,8 @@ from typing import Any
 from agents.records import Attempt, Failure, PreferencePair, Proposal, Ruling
 from coevo.clock import Cost
 from coevo.curriculum import Curriculum, Standing
-from coevo.evaluate import Score
+from coevo.damage import seal
+from coevo.evaluate import Score, flat
 from coevo.failing import Outcome, alarms
 from coevo.store import Store
 from environments import Problem
@@ -56,8 +57,7 @@ class RoundRecord:
         for role, update in self.updates.items():
             values |= {f"{role}/{name}": value for name, value in update.items()}
         if self.scores:
-            k = self.scores[0].k
-            values[f"heldout/mean@{k}"] = statistics.fmean(s.correct / k for s in self.scores)
+            values |= flat(self.scores)
         return values
 
     def _solver(self) -> dict[str, float]:
@@ -198,3 +198,4 @@ class RoundRecord:
                 rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]
                 store.add_evaluation(t, "heldout", rows)
             store.add_round(t, metrics, seconds)
+            seal(store, t)

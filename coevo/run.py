@@ -15,19 +15,21 @@ import environments
 from agents.records import Completion, Group
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
 from agents.roles.solver import solver_prompt
-from coevo import checkpoint, compose
-from coevo.claim import RunError, check_name, guarded, locked, new_folder
+from coevo import checkpoint, compose, places
+from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
+from coevo.damage import check, whole_rounds
 from coevo.decontamination import EvaluationSets, registered
 from coevo.failing import alarms
+from coevo.files import write_whole
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
 from coevo.program import command
 from coevo.record import RoundRecord
-from coevo.run_folder import check_files, make_environment, read_summary, write_whole
+from coevo.run_folder import check_files, make_environment, read_summary
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
 from coevo.store import Store
@@ -59,8 +61,8 @@ def start(config: Config) -> dict[str, Any]:
     """
     given = check_start(config)  # before anything is written
     folder = new_folder(config)
-    with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
-        return _drive(config, folder, store, given)
+    with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+        return _drive(config, watch, store, given)
 
 
 def check_start(config: Config) -> Given:
@@ -69,6 +71,7 @@ def check_start(config: Config) -> Given:
     Writes nothing. Raises `ConfigError` if engine, model, environment, seeds or evaluation sets are
     not there, or the name is in use.
     """
+    config.runs_dir = places.expanded(config.runs_dir)
     check_name(config)
     check_means(config)
     return _given(config, make_environment(config.environment))
@@ -105,12 +108,19 @@ def resume(
     confirm(config, folder, overrides, trust=trust)
     for change in changes:
         if TOLD.match(change):
-            print(f"changed for the rest of the run: {change}", flush=True)
+            print(printable(f"from here on with another {change}"), flush=True)
     check_means(config)
-    with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
-        compose.save(config, folder / "config.yaml")
+    with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+        run_id = store.meta("wandb_id") or ""
+        if not compose.as_written(folder / "config.yaml", run_id) and not allow_changes:
+            raise ConfigError(
+                f"{folder / 'config.yaml'} was edited, is damaged, or is another run's: put it back, "
+                "or write --allow-changes to go on with what it says"
+            )
         environment = make_environment(config.environment)
-        return _drive(config, folder, store, _given(config, environment))
+        given = _given(config, environment)
+        compose.save(config, folder / "config.yaml", run_id)
+        return _drive(config, watch, store, given)
 
 
 def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str, Any] | None:
@@ -136,7 +146,10 @@ def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str,
             f"evaluated as a last one is; {more}"
         )
     others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
-    summary = None if others else read_summary(folder)
+    try:
+        summary = None if others else read_summary(folder)
+    except ConfigError:  # damaged: it is written anew
+        return None
     if summary is None or summary["rounds"] != done:
         return None
     print(f"{printable(folder)} has finished: {done} round{'s' * (done != 1)}; {more}")
@@ -149,16 +162,16 @@ def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str,
     return summary
 
 
-def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str, Any]:
+def _drive(config: Config, watch: Watch, store: Store, given: Given) -> dict[str, Any]:
     """Runs to the end; a learner that dies is taken up again from the last checkpoint."""
     for attempt in range(config.runtime.restarts + 1):
-        session = Session(config, folder, store, given)
+        session = Session(config, watch, store, given)
         try:
             return session.run()
         except WorkerLost as error:
             if attempt == config.runtime.restarts:
                 raise RunError(
-                    f"{error}; {command('resume', folder)} goes on from the last round"
+                    f"{error}; {command('resume', watch.folder)} goes on from the last round"
                 ) from error
             print(printable(f"{error}; going on from the last checkpoint"), flush=True)
         finally:
@@ -172,17 +185,20 @@ def _drive(config: Config, folder: Path, store: Store, given: Given) -> dict[str
 class Session:
     """One process working on a run: opens everything, drives the rounds, closes everything."""
 
-    def __init__(self, config: Config, folder: Path, store: Store, given: Given):
-        self.config, self.folder, self.store, self.given = config, folder, store, given
+    def __init__(self, config: Config, watch: Watch, store: Store, given: Given):
+        self.config, self.watch, self.folder = config, watch, watch.folder
+        self.store, self.given = store, given
         self.clock = Clock()
         self.environment = make_environment(config.environment)
-        self.tracker = make_tracker(config.tracker, folder)
+        self.tracker = make_tracker(config.tracker, self.folder)
         self.runtime: Runtime = InlineRuntime()
 
     def run(self) -> dict[str, Any]:
         config, first = self.config, self._rewind() + 1
         last = max(config.rounds, first - 1)
+        self.watch.check()
         self.tracker.start(self._info(first))
+        self.watch.note("metrics.jsonl", "run.db-wal")
         self.runtime = make_runtime(
             config.runtime.kind, config.runtime.address, config.runtime.restarts
         )
@@ -195,14 +211,18 @@ class Session:
         if first == 0:
             self._commit(self._set_up())
         else:
-            self.team.load(checkpoint.folder_of(self._checkpoints(), first - 1), self.versions)
+            source = checkpoint.folder_of(self._checkpoints(), first - 1)
+            checkpoint.require(source, self.versions, [m.name for m in self.team.trained()])
+            self.team.load(source, self.versions)
         for t in range(max(first, 1), last + 1):
             record = self.loop.round(t)
             every = config.evaluation.every
             if t == config.rounds or (every and t % every == 0):
                 record.scores = self.loop.evaluate(t)
             self._commit(record)
-        return self._finish()
+        summary = self._finish()
+        self.watch.check()
+        return summary
 
     def _rewind(self) -> int:
         """Goes back to the newest round that both database and checkpoint have; -1 if none.
@@ -210,17 +230,22 @@ class Session:
         Raises `RunError` if there are rounds but no usable checkpoint.
         """
         self.versions: dict[str, int] = {}
-        done = self.store.last_round()
-        if done < 0:
+        done, lost = whole_rounds(self.store)
+        if lost:
+            print(f"passed over: {lost}", flush=True)
+        elif done < 0:
+            self.store.forget_after(-1)
             return -1
         try:
             folder, state, damaged = checkpoint.newest(self._checkpoints(), done)
         except checkpoint.CheckpointError as error:
-            raise RunError(f"{self.folder} cannot be resumed: {error}") from error
+            what = f"{lost}; {error}" if lost else str(error)
+            raise RunError(f"{self.folder} cannot be resumed: {what}") from error
         for message in damaged:
             print(printable(f"passed over: {message}; going back to {folder.name}"), flush=True)
         self.versions = state["versions"]
         self.store.forget_after(state["round"])
+        check(self.store)
         return state["round"]
 
     def _checkpoints(self) -> Path:
@@ -284,6 +309,7 @@ class Session:
         """Checkpoint, then database, then trackers: the database row is what makes a round whole."""
         t = record.round
         self.tracker.phase(t, "commit")
+        self.watch.check()
         versions = {member.name: member.version for member in self.team.members()}
         root = self._checkpoints()
         checkpoint.write(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,29 @@ from typing import Any
 import environments
 from coevo import checkpoint, compose
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
+from coevo.damage import check
+from coevo.files import read_json
 from coevo.folder_files import FileRefused, check_folder
 from coevo.store import Store
+from coevo.summary_shape import fault
 from coevo.trust import code_of, confirm
 from environments import Environment
+
+# What a run's folder holds, where it is there.
+FILES = (
+    "config.yaml",
+    "run.db",
+    "run.db-wal",
+    "run.db-shm",
+    "metrics.jsonl",
+    "summary.json",
+    ".lock",
+)
+FOLDERS = ("checkpoints", "logs", "wandb")
+
+
+class FolderRefused(ConfigError):
+    """A run's folder that holds what coevo never puts there; the message names it."""
 
 
 @dataclass(slots=True)
@@ -57,7 +74,9 @@ class RunFolder:
     def newest_checkpoint(self) -> tuple[Path, dict[str, Any]]:
         """Folder and state of the newest whole checkpoint; raises `CheckpointError`."""
         root = self.path / "checkpoints"
-        folder, state, _ = checkpoint.newest(root, self.store.last_round())
+        folder, state, damaged = checkpoint.newest(root, self.store.last_round())
+        for message in damaged:
+            print(f"passed over: {message}", file=sys.stderr)
         return folder, state
 
 
@@ -68,13 +87,13 @@ def is_run(path: Path) -> bool:
 def find_run(name: str) -> Path:
     """The folder of a run, given as a path or as a name under `runs`.
 
-    Raises `ConfigError`, with the nearest name, if there is no such run, and if its folder holds links
-    or other things than files.
+    Raises `ConfigError`, with the nearest name, if there is no such run, and `FolderRefused` if its
+    folder holds links or other things than files.
     """
     for path in (Path(name).expanduser(), Path("runs") / name):
         if is_run(path):
             check_files(path)
-            return path
+            return path if path.name not in ("", "..") else path.resolve()
     if Path(name).is_dir():
         raise ConfigError(f"the folder {name} is not that of a run: it has no run.db")
     hint = nearest(name, run_names())
@@ -87,18 +106,25 @@ def run_names() -> list[str]:
 
 
 def check_files(path: Path) -> None:
-    """Raises `ConfigError` if a run's folder holds links or other things than files."""
+    """Raises `FolderRefused` if a run's folder holds links or other things than files, or if
+    something else bears the name of a run's file or folder."""
     try:
         check_folder(path)
     except FileRefused as error:
-        raise ConfigError(str(error)) from error
+        raise FolderRefused(str(error)) from error
+    for names, fits, kind in ((FILES, Path.is_file, "file"), (FOLDERS, Path.is_dir, "folder")):
+        for own in (path / name for name in names):
+            if os.path.lexists(own) and not fits(own):
+                raise FolderRefused(f"{own} is not a {kind}, as it is in a run: take it away")
 
 
 def open_run(name: str, trust: bool = False) -> RunFolder:
     """Raises `ConfigError` or `StoreError` if the run is not there or cannot be read."""
     path = find_run(name)
     config = compose.from_plain(compose.load(path / "config.yaml"))
-    return RunFolder(path, config, Store(path / "run.db", read_only=True), trust=trust)
+    store = Store(path / "run.db", read_only=True)
+    check(store)
+    return RunFolder(path, config, store, trust=trust)
 
 
 def make_environment(config: EnvironmentConfig) -> Environment:
@@ -126,25 +152,11 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        summary = json.loads(file.read_text())
+        summary = read_json(file)
+        if why := fault(summary):
+            raise ValueError(why)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read ({error})") from error
-    if summary.get("schema") != 1:
-        raise ConfigError(f"{file} has schema {summary.get('schema')}; this coevo reads schema 1")
+        raise ConfigError(
+            f"{file} cannot be read ({error}); `coevo resume {path}` writes it anew"
+        ) from error
     return summary
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Writes lines by way of a file of its own: a reader finds all or nothing, and two writers at once
-    do not mix."""
-    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

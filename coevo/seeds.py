@@ -11,6 +11,8 @@ from coevo.gate import Gate
 from coevo.seeding import generator
 from environments import Environment, Malformed, Problem
 
+IDLE = 20_000  # draws in a row without a new problem, after which there are no more
+
 
 def sample_seeds(
     environment: Environment, config: CurriculumConfig, seed: int, gate: Gate
@@ -31,9 +33,13 @@ def sample_seeds(
     taken: set[str] = set()
     seeds: list[Problem] = []
     shares, drawn = environment.shares(cells), [0] * len(cells)
+    idle = 0
     for _ in range(200 * config.seeds):
         if len(seeds) == config.seeds:
             return seeds
+        if idle == IDLE:
+            break
+        idle += 1
         cell = min(range(len(cells)), key=lambda i: (drawn[i] + 1) / shares[i])
         drawn[cell] += 1
         family, level = cells[cell]
@@ -42,6 +48,7 @@ def sample_seeds(
         if signature not in taken and gate.leak(problem) is None:
             taken.add(signature)
             seeds.append(problem)
+            idle = 0
     raise ConfigError(
         f"curriculum.seeds={config.seeds}: {environment.name} gave only {len(seeds)} different problems "
         f"at levels {low} to {high}; write fewer seeds or more levels"
@@ -55,6 +62,8 @@ def read_seeds(path: Path, environment: Environment) -> list[Problem]:
     """
     where = f"curriculum.seed_file={path}"
     try:
+        if path.exists() and not path.is_file():  # a device never ends
+            raise OSError("it is no file")
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where} cannot be read: {error}") from error

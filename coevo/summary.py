@@ -11,6 +11,7 @@ from coevo.clock import PARTS
 from coevo.config import Config
 from coevo.curriculum import Curriculum
 from coevo.evaluate import Score, bounded, difference, wilson
+from coevo.rows import strings
 from coevo.store import Store
 
 
@@ -26,19 +27,19 @@ def digest(weights: Mapping[str, bytes], curriculum: Curriculum) -> str:
 
 def scores(store: Store, round: int, benchmark: str = "heldout") -> list[Score]:
     """An evaluation as the store has it; empty if there was none in that round."""
-    import json
-
-    return [
-        Score(
-            problem_id=row["problem_id"],
-            family=row["family"],
-            level=row["level"],
-            gold=row["gold"],
-            correct=row["correct"],
-            answers=tuple(json.loads(row["answers"])),
-        )
-        for row in store.evaluation(round, benchmark)
-    ]
+    rows = store.evaluation(round, benchmark)
+    with store.explained():
+        return [
+            Score(
+                problem_id=row["problem_id"],
+                family=row["family"],
+                level=row["level"],
+                gold=row["gold"],
+                correct=row["correct"],
+                answers=tuple(strings(row["answers"])),
+            )
+            for row in rows
+        ]
 
 
 def summarize(config: Config, store: Store, curriculum: Curriculum, digest: str) -> dict[str, Any]:

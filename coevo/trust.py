@@ -7,12 +7,14 @@ new key that names a file, an address, a variable or code belongs there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coevo.config import Config, ConfigError, RoleConfig, fields_of
+from coevo.config import Config, ConfigError, RoleConfig, WandbConfig, fields_of
+from coevo.wandb_variables import resolved
 
 FLAG = "--trust"
 MODELS = ("tiny", "smollm2")  # which come with coevo, or by a fixed sha256
@@ -20,6 +22,7 @@ PLAIN_OPTIONS = ("families", "sha256", "heldout_share")  # texts of built-in env
 CODE = "code that would be run"
 FILE = "a file that is read"
 MODEL = "a model from a folder or the hub"
+UPLOAD = "where the run is uploaded to"
 
 Keys = tuple[str, ...]
 
@@ -100,15 +103,19 @@ def reaches(config: Config, folder: Path) -> list[Reach]:
                 what="a Ray cluster, which runs code in this process",
             )
         )
-    wandb = config.tracker.wandb
-    for key, value, used in (
-        ("mode", wandb.mode, wandb.mode == "online"),
-        ("entity", wandb.entity, wandb.entity is not None and wandb.mode != "disabled"),
-    ):
-        if used:
-            keys = ("tracker", "wandb", key)
-            found.append(Reach(keys=keys, value=str(value), what="where the run is uploaded to"))
+    found += _wandb(config.tracker.wandb)
     return [one for one in found if not _within(one, folder)]
+
+
+def _wandb(config: WandbConfig) -> Iterator[Reach]:
+    """Where a run is uploaded to; what the user's own variables say too is his own word."""
+    if config.mode == "disabled":
+        return
+    mine = resolved(WandbConfig(), os.environ)
+    for key, what in (("mode", UPLOAD), ("entity", UPLOAD), ("dir", "a folder that is written to")):
+        value = getattr(config, key)
+        if value not in (None, "offline", getattr(mine, key)):
+            yield Reach(keys=("tracker", "wandb", key), value=value, what=what)
 
 
 def _environment(keys: Keys, name: Any, options: Any) -> Iterator[Reach]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 from agents.learners import trl_limits
+from coevo import places
 from coevo.config import (
     POLICY_GRADIENT,
     PREFERENCE,
@@ -27,7 +27,7 @@ def validate(config: Config) -> None:
     """Raises `ConfigError` on the first value that is out of range or fits no choice."""
     for path, value, entry in fields_of(config):
         if choices := entry.metadata.get("choices"):
-            if value not in choices:
+            if value not in choices and not (value is None and entry.default is None):
                 hint = nearest(str(value), choices)
                 raise ConfigError(f"{path}={value!r} is not one of {', '.join(choices)}{hint}")
         elif bounds := entry.metadata.get("range"):
@@ -62,10 +62,7 @@ def _validate_relations(config: Config) -> None:
             "curriculum.replay_share + curriculum.backlog_share must leave room for new problems: "
             f"{config.curriculum.replay_share} + {config.curriculum.backlog_share} is not below 1"
         )
-    if config.name is not None and (
-        config.name in ("", ".", "..") or Path(config.name).name != config.name
-    ):
-        raise ConfigError(f"name={config.name!r} is not a plain folder name")
+    _validate_places(config)
     for role in ("solver", "teacher", "generator"):
         block: RoleConfig = getattr(config.agents, role)
         if block.policy.name == "rules" and block.learner.objective != "none":
@@ -95,6 +92,38 @@ def _validate_relations(config: Config) -> None:
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
+
+
+def _validate_places(config: Config) -> None:
+    """What names a folder, a file or a machine; no value may be such that no file can hold it."""
+    for path, value, _ in fields_of(config):
+        if not _writable(value):
+            raise ConfigError(f"{path}={value!a} is not UTF-8: write it in other letters")
+    if config.name is not None and (reason := places.folder_name(config.name)):
+        raise ConfigError(f"name={config.name!r}: {reason}")
+    try:
+        places.expanded(config.runs_dir)
+    except ValueError as error:
+        raise ConfigError(f"runs_dir={config.runs_dir!r}: {error}") from error
+    address = config.runtime.address
+    if address is not None and (reason := places.cluster(address)):
+        raise ConfigError(f"runtime.address={address!r} {reason}")
+    for name, file in config.decontamination.against.items():
+        if file is not None and not isinstance(file, str):
+            raise ConfigError(
+                f"decontamination.against.{name}={file}: write the path of a file, or null for the "
+                "set on the Hugging Face hub"
+            )
+
+
+def _writable(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_writable(key) and _writable(own) for key, own in value.items())
+    if isinstance(value, list):
+        return all(map(_writable, value))
+    if not isinstance(value, str):
+        return True
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _validate_learner(where: str, block: RoleConfig) -> None:
@@ -235,11 +264,8 @@ def _validate_engine(where: str, block: RoleConfig, runtime: str) -> None:
                 f"learner@{where}.learner=none, or give it policy hf or vllm"
             )
         endpoint = policy.endpoint
-        if not endpoint.url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"{where}.policy.endpoint.url is no address of a server; write one such as "
-                "http://localhost:8000/v1"
-            )
+        if reason := places.server(endpoint.url):
+            raise ConfigError(f"{where}.policy.endpoint.url {reason}")
         if "@" in endpoint.url.partition("://")[2].partition("/")[0]:
             raise ConfigError(
                 f"{where}.policy.endpoint.url has a name or password in it, which a run's files "

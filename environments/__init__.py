@@ -3,6 +3,7 @@
 import importlib
 import re
 import traceback
+from typing import Any
 
 from environments.base import (
     Diagnosis,
@@ -13,7 +14,16 @@ from environments.base import (
     problem_id,
 )
 
-__all__ = ["Diagnosis", "Environment", "Malformed", "Problem", "Verdict", "find", "make", "problem_id"]
+__all__ = [
+    "Diagnosis",
+    "Environment",
+    "Malformed",
+    "Problem",
+    "Verdict",
+    "find",
+    "make",
+    "problem_id",
+]
 
 ENVIRONMENTS = {
     "arithmetic": "environments.arithmetic:Arithmetic",
@@ -32,7 +42,7 @@ def make(name: str, **options: object) -> Environment:
     return find(name)(**options)
 
 
-def find(name: str) -> type[Environment]:
+def find(name: Any) -> type[Environment]:
     """The class of an environment: a built-in one, or `package.module:Class` of the user's own.
 
     Importing a module runs it, so a name that the user has not written himself is only looked up

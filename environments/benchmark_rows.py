@@ -67,6 +67,8 @@ def read_file(path: str | Path, reader: Reader) -> tuple[File, list[Row]]:
     if path.suffix not in (".jsonl", ".json", ".parquet"):
         raise ValueError(f"{path}: expected a file named .jsonl, .json or .parquet")
     try:
+        if path.exists() and not path.is_file():  # a device never ends
+            raise OSError("it is no file")
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -56,6 +56,8 @@ def read_table(path: str | Path, sha256: str | None = None, rows: int | None = N
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():  # a device never ends
+            raise OSError("it is no file")
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agents import adapters
 from agents.model_files import model_folder
+from agents.model_loading import load_model, load_tokenizer
 
 ADAPTER_SEED = 0  # of the adapters' random start: the same in every run, as the base model is
 DEFAULT = "default"  # PEFT's name for the only adapters of a model
@@ -30,19 +31,19 @@ def load(name: str, config: Any, role: str = DEFAULT, base: Any = None) -> tuple
             torch.manual_seed(ADAPTER_SEED)
             base.add_adapter(role, _lora(config))
         base.peft_config[role].base_model_name_or_path = str(model_folder(name))  # as PEFT's own
-        return base, AutoTokenizer.from_pretrained(model_folder(name)), device(config.gpus)
-    folder, lora = model_folder(name), config.lora.rank > 0
+        return base, load_tokenizer(name), device(config.gpus)
+    lora = config.lora.rank > 0
     dtype = getattr(torch, config.dtype) if lora else torch.float32
     place = device(config.gpus)
     spread = {"device_map": "auto"} if config.gpus > 1 else {}
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **spread)
+    model = load_model(name, dtype=dtype, **spread)
     if not spread:
         model.to(place)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if lora:
         model = with_adapters(model, _lora(config), role)
-    return model.train(), AutoTokenizer.from_pretrained(folder), place
+    return model.train(), load_tokenizer(name), place
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def teacher(learner: Any) -> Any:
     """The model whose distribution is distilled. Raises `ValueError` where its tokens are others."""
     name = learner.config.teacher
     if name not in learner.frozen:
-        tokenizer = AutoTokenizer.from_pretrained(model_folder(name))
+        tokenizer = load_tokenizer(name)
         if tokenizer.get_vocab() != learner.tokenizer.get_vocab():
             raise ValueError(
                 f"learner.teacher={name} has another vocabulary than {learner.name}: distillation "
@@ -71,7 +72,7 @@ def teacher(learner: Any) -> Any:
 def _frozen(learner: Any, name: str) -> Any:
     if name not in learner.frozen:
         dtype = getattr(torch, learner.config.dtype)
-        model = AutoModelForCausalLM.from_pretrained(model_folder(name), dtype=dtype)
+        model = load_model(name, dtype=dtype)
         learner.frozen[name] = model.eval().requires_grad_(False).to(learner.device)
     return learner.frozen[name]
 
@@ -216,10 +217,9 @@ def restore(model: Any, folder: Path, role: str = DEFAULT) -> None:
 
 def merge(name: str, checkpoint: Path, to: Path) -> None:
     """Writes the model `name` with a checkpoint's adapters added into its weights, in bfloat16."""
-    from peft import PeftModel
-
-    folder = model_folder(name)
-    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    merged = PeftModel.from_pretrained(base, str(checkpoint)).merge_and_unload()
-    merged.to(torch.bfloat16).save_pretrained(to)
-    AutoTokenizer.from_pretrained(folder).save_pretrained(to)
+    state = safetensors.torch.load_file(checkpoint / "adapter_model.safetensors")
+    settings = json.loads((checkpoint / "adapter_config.json").read_bytes())
+    # not by PEFT's from_pretrained: it also does what else a configuration asks for
+    model = _take_over_adapters(load_model(name, dtype=torch.float32), state, settings)
+    model.merge_and_unload().to(torch.bfloat16).save_pretrained(to)
+    load_tokenizer(name).save_pretrained(to)

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agents.policies.hiding import SECRET, hider
 from agents.policies.ledger import EndpointError
-from agents.policies.replies import Outcome, Request, read_reply, read_status
+from agents.policies.replies import Outcome, Request, read_reply, read_status, words
 
 if TYPE_CHECKING:
     from agents.policies.endpoint import EndpointPolicy
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Errors that say nothing about the prompt: a server all of whose requests end so does not answer.
-NO_ANSWER = {"timeout", "rate_limited", "server_error", "connection", "bad_response"}
+NO_ANSWER = {
+    "timeout", "rate_limited", "server_error", "connection", "bad_response", "too_long",
+}  # fmt: skip
 LEASE = 60.0  # seconds beyond its timeout for which an attempt may still be settled
-SECRET = 8  # characters from which a key is looked for in answers: shorter ones are placeholders
 
 
 class Call:
@@ -42,10 +44,13 @@ class Call:
 
     async def answer(self) -> dict[str, Outcome]:
         """The outcome of each request by its key."""
-        self.key = self.policy.key()
+        key = self.policy.key()
+        self.hide = hider(key)
+        self.hide_in_answers = hider(key if len(key) >= SECRET else "")
         self.stopped, self.turn = asyncio.Event(), asyncio.Lock()
         queue = iter(self.requests)
-        async with self.policy.client(self.key) as self.client:
+        most = max(request.reply_bound for request in self.requests)
+        async with self.policy.client(key, most) as self.client:
             count = min(self.config.concurrency, len(self.requests))
             workers = [asyncio.create_task(self._work(queue)) for _ in range(count)]
             workers.append(asyncio.create_task(_pulse(workers.copy())))
@@ -140,7 +145,7 @@ class Call:
         start = time.monotonic()
         outcome = Outcome(error="cancelled", tokens=None)
         try:
-            outcome = self._hide(await self._send(request))
+            outcome = await self._send(request)
             if outcome.reply and not outcome.error:
                 kept = self.policy.cache.put(
                     request.key, self.policy.url, request.body, outcome.reply
@@ -157,6 +162,8 @@ class Call:
         return outcome
 
     async def _send(self, request: Request) -> Outcome:
+        from agents.policies.bounded import Encoded, TooLong  # imports httpx2
+
         openai, raw = self.policy.openai, self.policy.httpx.Response  # `read_reply` checks it
         try:
             async with asyncio.timeout(self.config.timeout):
@@ -168,28 +175,26 @@ class Call:
             return Outcome(error="timeout", detail=detail, retry=True, tokens=None)
         except openai.APIStatusError as error:
             answer = error.response
-            return read_status(error.status_code, answer.headers, answer.text, datetime.now(UTC))
+            now = datetime.now(UTC)
+            return read_status(error.status_code, answer.headers, answer.text, now, self.hide)
         except openai.APIConnectionError as error:
-            cause = error.__cause__
+            cause, shown = error.__cause__, words(str(error.__cause__ or error), self.hide)
+            if isinstance(cause, TooLong):
+                return Outcome(error="too_long", detail=shown, tokens=None)
+            if isinstance(cause, Encoded):
+                return Outcome(error="bad_response", detail=shown, retry=True, tokens=None)
             reached = not isinstance(cause, self.policy.httpx.ConnectError)
             return Outcome(
                 error="connection",
-                detail=str(cause or error),
+                detail=shown,
                 retry=True,
                 reached=reached,
                 tokens=None if reached else (0, 0),
             )
-        return read_reply(response.content, request)
-
-    def _hide(self, outcome: Outcome) -> Outcome:
-        """Without the key, if the server's answer repeats it."""
-        if not self.key:
-            return outcome
-        hidden = dataclasses.replace(outcome, detail=outcome.detail.replace(self.key, "***"))
-        if (reply := outcome.reply) and len(self.key) >= SECRET:
-            text = reply.text.replace(self.key, "***")
-            hidden = dataclasses.replace(hidden, reply=dataclasses.replace(reply, text=text))
-        return hidden
+        outcome = read_reply(response.content, request, self.hide)
+        if reply := outcome.reply:
+            reply = dataclasses.replace(reply, text=self.hide_in_answers(reply.text))
+        return dataclasses.replace(outcome, reply=reply)
 
     def _judge(self) -> None:
         """Fails the call if no request was answered: one that never reached the server, or four.

@@ -59,7 +59,7 @@ class EndpointPolicy:
 
         A request that fails, after its retries, is a completion with finish_reason `error` and one
         of the errors `timeout`, `rate_limited`, `server_error`, `connection`, `bad_response`,
-        `empty`, `refused` and `bad_request`. Raises `EndpointError` for what concerns every
+        `too_long`, `empty`, `refused` and `bad_request`. Raises `EndpointError` for what concerns every
         request: the key, the model, the address, a cap, a server that answers none, and a request
         that is not in the cache where `offline` is set. Whatever was answered is in the cache.
         """
@@ -139,9 +139,10 @@ class EndpointPolicy:
             )
         return key
 
-    def client(self, key: str) -> Any:
-        """A client that sends these headers alone: neither a key nor an organization nor other
-        headers that `openai` reads from variables of its own."""
+    def client(self, key: str, most: int) -> Any:
+        """A client that reads `most` bytes of an answer and sends these headers alone: neither a
+        key nor an organization nor other headers that `openai` reads from variables of its own."""
+        from agents.policies.bounded import bound
 
         async def set_headers(request: Any) -> None:
             length = request.headers["content-length"]
@@ -149,20 +150,23 @@ class EndpointPolicy:
             request.headers["host"] = request.url.netloc.decode()
             request.headers["content-type"] = request.headers["accept"] = "application/json"
             request.headers["content-length"] = length
+            request.headers["accept-encoding"] = "identity"
             request.headers["user-agent"] = "coevo"
             if key:
                 request.headers["authorization"] = f"Bearer {key}"
 
-        most = self.config.concurrency
+        connections = self.config.concurrency
         return self.openai.AsyncOpenAI(
             base_url=self.url,
             api_key="in the headers above",
             max_retries=0,
             timeout=None,  # the whole request has one
             http_client=self.openai.DefaultAsyncHttpxClient(
-                event_hooks={"request": [set_headers]},
+                event_hooks={"request": [set_headers], "response": [bound(most)]},
                 follow_redirects=False,  # the key is for this address
-                limits=self.httpx.Limits(max_connections=most, max_keepalive_connections=most),
+                limits=self.httpx.Limits(
+                    max_connections=connections, max_keepalive_connections=connections
+                ),
             ),
         )
 

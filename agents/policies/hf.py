@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import DynamicCache
 
 from agents import precision
 from agents.learners import models
-from agents.model_files import model_folder
+from agents.model_loading import load_model, load_tokenizer
 from agents.policies.base import Prompt, Sampling
 from agents.quiet import quiet
 from agents.records import Completion
@@ -56,11 +56,10 @@ class HFPolicy:
         gpus: float = 0.0,
     ):
         quiet()
-        folder = model_folder(model)
         self.device = models.device(gpus)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = load_tokenizer(model)
         numbers = getattr(torch, precision.chosen(dtype, self.device))
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=numbers)
+        self.model = load_model(model, dtype=numbers)
         self.model.eval().requires_grad_(False).to(self.device)
         self.chat, self.batch_size, self.version = chat, batch_size, 0
         self.end = self.tokenizer.eos_token_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,8 +13,12 @@ from typing import Any
 
 from agents.policies.base import Prompt, Sampling
 from agents.policies.ledger import Reply
+from environments.printable import printable
 
 TEMPLATE_TOKENS = 128  # bound on what a chat template adds to the messages
+TOKEN_BYTES = 256  # of a reply, for each token: the longest of a vocabulary, escaped in JSON
+REPLY_BYTES = 1 << 20  # of a reply, beside its tokens: what a server adds of its own
+SHOWN = 200  # characters of a server's message
 PASSING = {408: "timeout", 409: "server_error", 429: "rate_limited"}  # beside 500 and above
 FATAL = {401, 402, 403, 404, 405, 410}  # concern the key, the model or the address: every request
 
@@ -42,6 +46,11 @@ class Request:
     def prompt_bound(self) -> int:
         """At least the prompt's tokens: a byte-level tokenizer has none shorter than a byte."""
         return self.prompt_bytes + TEMPLATE_TOKENS
+
+    @property
+    def reply_bound(self) -> int:
+        """At least the bytes of an answer, which may repeat the prompt."""
+        return REPLY_BYTES + TOKEN_BYTES * self.body["max_tokens"] + 8 * self.prompt_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +102,8 @@ def make_request(
     return Request(key=key, body=json.loads(sent), task=prompt.task)
 
 
-def read_reply(content: bytes, request: Request) -> Outcome:
-    """The outcome of a response with status 200.
+def read_reply(content: bytes, request: Request, hide: Callable[[str], str]) -> Outcome:
+    """The outcome of a response with status 200; `hide` takes the key out of its messages.
 
     What is no chat completion may be a gateway's passing fault, and is retried; a whole answer that
     is empty, refused or ends for another reason than `stop` and `length` is not.
@@ -102,21 +111,21 @@ def read_reply(content: bytes, request: Request) -> Outcome:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
-        shown = words(content.decode("utf-8", "replace"))
+        shown = words(content, hide)
         return Outcome(error="bad_response", detail=f"not JSON: {shown}", retry=True, tokens=None)
     choice = _first_choice(data)
     if choice is None:
         counted = _usage(data)
         tokens = (counted[0] or 0, counted[1] or 0)
-        return Outcome(error="bad_response", detail=words(content), retry=True, tokens=tokens)
+        return Outcome(error="bad_response", detail=words(content, hide), retry=True, tokens=tokens)
     message, reason = choice["message"], choice.get("finish_reason")
     text = message.get("content") or ""
     prompt_tokens, completion_tokens, estimated = _tokens(data, request, text)
     error, detail = "", ""
     if reason == "content_filter" or message.get("refusal"):
-        error, detail = "refused", words(str(message.get("refusal") or reason))
+        error, detail = "refused", words(str(message.get("refusal") or reason), hide)
     elif reason not in ("stop", "length"):
-        error, detail = "bad_response", f"finish_reason {words(str(reason))}"
+        error, detail = "bad_response", f"finish_reason {words(str(reason), hide)}"
     elif not text and reason == "stop":
         error, detail = "empty", "an empty text"
     reply = Reply(
@@ -161,11 +170,13 @@ def _tokens(data: Any, request: Request, text: str) -> tuple[int, int, bool]:
     )
 
 
-def read_status(status: int, headers: Mapping[str, str], text: str, now: datetime) -> Outcome:
-    """The outcome of a response with any other status than 200."""
-    detail = f"{status}: {words(text)}"
+def read_status(
+    status: int, headers: Mapping[str, str], text: str, now: datetime, hide: Callable[[str], str]
+) -> Outcome:
+    """The outcome of a response with any other status than 200, without the key by `hide`."""
+    detail = f"{status}: {words(text, hide)}"
     if status < 400:
-        detail = f"{status}: it redirects to {headers.get('location')}"
+        detail = f"{status}: it redirects to {words(headers.get('location', ''), hide)}"
     exhausted = status == 429 and "insufficient_quota" in text  # paid up, not too fast
     if status < 400 or status in FATAL or exhausted:
         return Outcome(error="bad_request", detail=detail, fatal=status)
@@ -191,8 +202,11 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return None if math.isnan(seconds) else max(0.0, seconds)
 
 
-def words(text: str | bytes) -> str:
-    """A server's message in one short line: the error's own text where the body is JSON."""
+def words(text: str | bytes, hide: Callable[[str], str]) -> str:
+    """A server's message in one short line: the error's own text where the body is JSON.
+
+    The key is hidden before the line is cut: half of it is a secret too.
+    """
     shown: Any = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     try:
         data = json.loads(text)
@@ -204,5 +218,4 @@ def words(text: str | bytes) -> str:
             if isinstance(inner, str) and inner:
                 shown = inner
                 break
-    line = " ".join(str(shown).split())
-    return line if len(line) <= 200 else line[:199] + "…"
+    return printable(" ".join(hide(str(shown)).split()), longest=SHOWN)

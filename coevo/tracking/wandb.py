@@ -1,6 +1,7 @@
 """Weights & Biases: metrics by role against `round`, the curriculum and success map as tables.
 
-Works offline without a key; `wandb sync <run folder>/wandb/offline-run-*` uploads later.
+Works offline without a key; `wandb sync <run folder>/wandb/offline-run-*` uploads later. So does a
+run that asks for online where there is no key or no network.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import contextlib
 import math
 import os
 import re
+import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from coevo.config import WandbConfig
 from coevo.tracking.records import RoundReport, RunInfo
+from coevo.wandb_variables import resolved
+from environments.printable import printable
 
 if TYPE_CHECKING:
     import wandb
@@ -27,7 +32,7 @@ PROBLEM_COLUMNS = (
 )  # fmt: skip
 SECRET_NAME = re.compile(r"(api_?key|token|secret|password|credentials?)$", re.IGNORECASE)
 HIDDEN = "<hidden>"
-INIT_TIMEOUT = 60.0  # seconds for W&B's server to answer at the start
+INIT_TIMEOUT = 30.0  # seconds for W&B's server to answer at the start; then the run is offline
 FINISH_TIMEOUT = 120.0  # seconds for the last uploads; what is left stays on disk
 
 
@@ -35,14 +40,15 @@ class WandbTracker:
     """Mirrors a run to W&B, under the id that the run keeps.
 
     `wandb.init` works on a thread while the loop sets itself up; the first call that needs the
-    run waits for it and raises its error. Rounds are W&B steps, so a round that is logged again
-    after a resume is not doubled.
+    run waits for it, says so if it had to go offline, and raises its error. Rounds are W&B steps,
+    so a round that is logged again after a resume is not doubled.
     """
 
     def __init__(self, config: WandbConfig) -> None:
-        self._config = config
+        self._config = resolved(config, {})
         self._run: wandb.Run | None = None
         self._error: BaseException | None = None
+        self._refusal = ""  # why a run that was to be online is not
         self._thread: threading.Thread | None = None
         self._finished = False
 
@@ -81,11 +87,14 @@ class WandbTracker:
             run.log(row, step=report.round, commit=True)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        self._wait().summary["final"] = summary
+        run = self._wait()
+        run.summary["final"] = summary
+        run.summary.update(flat_summary(summary))
         self._finished = True
 
     def log_artifact(self, name: str, kind: str, path: Path) -> None:
-        """Logs a copy, since old checkpoints are deleted and offline runs upload later."""
+        """Logs what is kept beside W&B's files of the run, since offline runs upload later, when an
+        old checkpoint is deleted and the database has grown. `wandb sync --clean` takes it away."""
         if not self._config.artifacts:
             return
         import wandb
@@ -93,11 +102,14 @@ class WandbTracker:
         safe_name = re.sub(r"[^\w.-]+", "-", name)
         artifact = wandb.Artifact(safe_name, type=kind, metadata={"round": self._round})
         run = self._wait()
+        kept = Path(run.settings.sync_dir) / "artifacts" / safe_name
+        if path.is_dir():
+            shutil.copytree(path, kept, copy_function=_link)
+        else:
+            kept.mkdir(parents=True)
+            shutil.copyfile(path, kept / path.name)
         with _staging(self._info.folder):
-            if path.is_dir():
-                artifact.add_dir(str(path), skip_cache=True)
-            else:
-                artifact.add_file(str(path), skip_cache=True)
+            artifact.add_dir(str(kept), skip_cache=True, policy="immutable")
             run.log_artifact(artifact)
 
     def close(self) -> None:
@@ -108,6 +120,8 @@ class WandbTracker:
         finally:
             self._thread = None
         run.finish(exit_code=0 if self._finished else 1)
+        if not run.offline:  # all is uploaded
+            shutil.rmtree(Path(run.settings.sync_dir) / "artifacts", ignore_errors=True)
 
     def _wait(self) -> wandb.Run:
         if self._thread is None:
@@ -116,33 +130,88 @@ class WandbTracker:
         if self._error is not None:
             raise self._error
         assert self._run is not None
+        if self._refusal:
+            print(
+                f"warning: W&B cannot be used online ({self._refusal}); this run is logged offline: "
+                f"wandb sync {printable(Path(self._run.settings.sync_dir))} uploads it later",
+                file=sys.stderr,
+                flush=True,
+            )
+            self._refusal = ""
         return self._run
 
     def _init(self) -> None:
         import wandb
 
         try:
-            settings = _settings(self._config)
-            wandb.setup(settings=settings)  # silent from the start: never prompts for a key
-            run = wandb.init(
-                project=self._config.project,
-                entity=self._config.entity,
-                tags=self._config.tags,
-                group=self._info.experiment,
-                name=self._info.name,
-                id=self._info.wandb_id,
-                resume="allow",
-                reinit="create_new",  # runs of one process (a sweep) do not touch each other
-                dir=str(self._info.folder),
-                config=hide_secrets(self._info.config, os.environ),
-                settings=settings,
-            )
+            try:
+                run = self._open(str(self._config.mode))
+            except wandb.Error as error:
+                if self._config.mode != "online":
+                    raise
+                self._refusal = printable(" ".join(str(error).split()), longest=200)
+                wandb.teardown()  # its service holds on to the run's id
+                run = self._open("offline")
             run.define_metric("round")
             for section in SECTIONS:
                 run.define_metric(f"{section}/*", step_metric="round")
             self._run = run
         except BaseException as error:  # raised where the run is waited for
             self._error = error
+
+    def _open(self, mode: str) -> wandb.Run:
+        """The W&B run; what an attempt that fails leaves on the disk is taken away."""
+        import wandb
+
+        config, folder = self._config, self._folder()
+        settings = _settings(mode)
+        before = set(folder.glob("wandb/run-*"))
+        wandb.setup(settings=settings)  # silent from the start: never prompts for a key
+        try:
+            return wandb.init(
+                project=config.project,
+                entity=config.entity,
+                tags=config.tags,
+                notes=config.notes,
+                group=config.group or self._info.experiment,
+                name=config.name or self._info.name,
+                id=self._info.wandb_id,
+                resume="allow",
+                reinit="create_new",  # runs of one process (a sweep) do not touch each other
+                dir=str(folder),
+                config=hide_secrets(self._info.config, os.environ),
+                settings=settings,
+            )
+        except wandb.Error:
+            for path in set(folder.glob(f"wandb/run-*-{self._info.wandb_id}")) - before:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    def _folder(self) -> Path:
+        """Where the folder `wandb` is."""
+        if self._config.dir is None:
+            return self._info.folder
+        folder = Path(self._config.dir).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def flat_summary(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Every figure of the benchmarks under a name of its own, which W&B can compare runs by:
+    `heldout/mean@8/base`, `…/final`, `…/delta`, its interval from `…/delta_low` to `…/delta_high`,
+    and so on for pass@k, maj@k and each level."""
+    values: dict[str, float] = {}
+    for name, block in summary.get("benchmarks", {}).items():
+        pairs = {key: (own["base"], own["final"]) for key, own in block.items() if "@" in key}
+        pairs |= {f"level/{level}": tuple(own) for level, own in block.get("by_level", {}).items()}
+        pairs[block["metric"]] = (block["base"], block["final"])
+        for metric, (base, final) in pairs.items():
+            values[f"{name}/{metric}/base"], values[f"{name}/{metric}/final"] = base, final
+            values[f"{name}/{metric}/delta"] = final - base
+        low, high = block["delta_ci95"]
+        values[f"{name}/{block['metric']}/delta_low"] = low
+        values[f"{name}/{block['metric']}/delta_high"] = high
+    return values
 
 
 def zone_shares(report: RoundReport) -> dict[str, float]:
@@ -186,10 +255,9 @@ def hide_secrets(config: Any, environment: Mapping[str, str]) -> Any:
     return hide(config, "")
 
 
-def _settings(config: WandbConfig) -> wandb.Settings:
+def _settings(mode: Any) -> wandb.Settings:
     import wandb
 
-    mode: Any = config.mode  # checked against the choices of WandbConfig
     return wandb.Settings(
         mode=mode,
         silent=True,  # the console belongs to the live display
@@ -219,6 +287,14 @@ def _staging(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ["WANDB_DATA_DIR"]
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under another name: a checkpoint's files are deleted, but never changed."""
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
 
 
 def _plain(value: Any) -> Any:

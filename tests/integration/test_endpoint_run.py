@@ -73,9 +73,10 @@ def test_a_cap_ends_a_run_and_a_higher_one_lets_it_go_on(tmp_path: Path, key: No
             run(tmp_path, *words, "name=capped", f"{ENDPOINT}.max_requests=12")
         assert len(server.seen) <= 12
         with pytest.raises(EndpointError, match="max_requests"):  # the cap outlives the process
-            resume(tmp_path / "capped")
+            resume(tmp_path / "capped", trust=True)
         assert len(server.seen) <= 12
-        summary = resume(tmp_path / "capped", [f"{ENDPOINT}.max_requests={10 * needed}"])
+        more = [f"{ENDPOINT}.max_requests={10 * needed}"]
+        summary = resume(tmp_path / "capped", more, trust=True)
         assert len(server.seen) == needed
     assert summary["digest"] == straight["digest"]
     row = read(tmp_path / "capped").query("SELECT sum(cost), sum(calls) FROM costs WHERE cost > 0")[

@@ -82,7 +82,7 @@ def test_problems_of_a_registered_set_are_refused(finished_run: Path, tmp_path: 
     admitted = [p for p in before.store.problems() if p.round > 0][:3]
     mine = rows(tmp_path / "mine.jsonl", *(p.statement for p in admitted))
     _, folder = run(tmp_path, "rounds=1", f"decontamination.against.mine={mine}")
-    after = open_run(str(folder))
+    after = open_run(str(folder), trust=True)
     assert not {p.id for p in admitted} & {p.id for p in after.store.problems()}
     refused = after.store.query(
         "SELECT * FROM proposals WHERE status = ?", "contaminated:mine:exact"

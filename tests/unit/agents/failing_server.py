@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import socket
@@ -70,7 +71,7 @@ class FailingServer(ThreadingHTTPServer):
         self.plan = plan or (lambda number, body: answer())
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.lock, self.closing = threading.Lock(), threading.Event()
-        self.under_way = self.most = 0
+        self.under_way = self.most = self.flooded = 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def __enter__(self) -> FailingServer:
@@ -170,6 +171,30 @@ def drip(handler: Handler) -> None:
         handler.wfile.write(b" ")
         handler.wfile.flush()
     handler.close_connection = True
+
+
+def flood(status: int = 200, start: bytes = b"") -> Behaviour:
+    """A megabyte again and again, as long as it is read, up to a gigabyte; `flooded` counts bytes."""
+
+    def act(handler: Handler) -> None:
+        handler.reply(status, start, length=2**30)
+        for _ in range(1000):
+            handler.wfile.write(b"x" * 2**20)
+            with handler.server.lock:
+                handler.server.flooded += 2**20
+
+    return act
+
+
+def bomb(status: int = 200) -> Behaviour:
+    """A gigabyte in a megabyte, compressed though nobody asked."""
+    content = gzip.compress(bytes(2**20), 9) * 1000
+    return lambda handler: handler.reply(status, content, content_encoding="gzip")
+
+
+def many_headers(handler: Handler) -> None:
+    """A megabyte of headers."""
+    handler.reply(200, b"{}", **{f"x{i}": "y" * 1000 for i in range(1000)})
 
 
 def answer_then_reset(handler: Handler) -> None:

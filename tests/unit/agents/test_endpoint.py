@@ -3,11 +3,13 @@ what it counts, what it keeps."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import sqlite3
@@ -294,6 +296,49 @@ def test_timeout_is_of_the_whole_request(
     assert 1 <= time.monotonic() - start < 20
     columns = ("status", "prompt_tokens", "completion_tokens", "estimated")
     assert attempts(tmp_path, *columns) == [("timeout", 138, 64, 1), ("ok", 11, 7, 0)]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind", "detail", "sent"),
+    [
+        (do.flood(), "too_long", "more than 1,065,040 bytes", 1),
+        (do.flood(500, b"out of memory "), "server_error", "500: out of memory xxx", 3),
+        (do.bomb(), "bad_response", "compressed as gzip", 3),
+        (do.bomb(500), "server_error", "500: ", 3),
+        (do.many_headers, "connection", "", 3),
+    ],
+)
+def test_no_more_is_read_than_an_answer_can_have(
+    tmp_path: Path,
+    server: FailingServer,
+    behaviour: do.Behaviour,
+    kind: str,
+    detail: str,
+    sent: int,
+) -> None:
+    """64 tokens of 256 bytes, a prompt of 10 bytes 8 times, and 1 MiB: 1,065,040 bytes. What the
+    server could write is what was read of it and what lies in buffers; memory does not grow."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    server.plan = lambda number, body: (
+        do.answer() if body["messages"][0]["content"][-1] == "0" else behaviour
+    )
+    policy = make(tmp_path, server.url, timeout=30.0, concurrency=1)
+    first, second = ask(policy, 2)
+    assert (first.error, second.error) == ("", kind)
+    assert len(server.seen) == 1 + sent
+    assert server.flooded < 32 * 2**20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
+    server.plan = lambda number, body: behaviour
+    with pytest.raises(EndpointError) as caught:
+        policy.sample(prompts(4), 1, SAMPLING, [77] * 4)
+    assert detail in str(caught.value) and len(str(caught.value)) < 2000
+
+
+def test_the_longest_answer_is_read(tmp_path: Path, server: FailingServer) -> None:
+    """64 tokens of 40 characters, each six bytes in JSON."""
+    text = "\x01" * 64 * 40
+    server.plan = lambda number, body: do.answer(text=text)
+    assert ask(make(tmp_path, server.url))[0].text == text
 
 
 def test_a_kept_connection_that_is_reset(tmp_path: Path, server: FailingServer) -> None:
@@ -775,3 +820,42 @@ def test_the_key_is_nowhere(
     assert SENTINEL not in "".join(shown)
     assert SENTINEL not in caplog.text + "".join(str(vars(record)) for record in caplog.records)
     assert os.environ["SOME_KEY"] == SENTINEL
+
+
+def test_a_key_that_comes_back_changed_is_kept_nowhere(
+    tmp_path: Path, server: FailingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In capitals, and in Base64 where a long message is cut: as an answer and in errors."""
+    monkeypatch.setenv("SOME_KEY", SENTINEL)
+    told, forms = (
+        "",
+        (SENTINEL.upper(), "x" * 185 + " " + base64.b64encode(SENTINEL.encode()).decode()),
+    )
+    plans = [
+        plan
+        for echo in forms
+        for plan in (
+            do.answer(text=f"it is {echo}!"), do.fail(400, echo), do.fail(401, echo), do.send(echo),
+            do.fail(302, location=f"http://other.invalid/{echo}"),
+        )
+    ]  # fmt: skip
+    for seed, plan in enumerate(plans):
+        server.plan = do.always(plan)
+        policy = make(tmp_path, server.url, key_env="SOME_KEY", retries=0)
+        try:
+            told += repr(policy.sample(prompts(5), 1, SAMPLING, [seed] * 5))
+        except EndpointError as error:
+            told += str(error)
+    assert "it is ***!" in told
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    for form in forms:
+        assert form[-14:-4] not in told and form[-14:-4].encode() not in kept
+
+
+def test_a_placeholder_for_a_key_changes_no_answer(
+    tmp_path: Path, server: FailingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "EMPTY")
+    server.plan = lambda number, body: do.answer(text="the set is empty: YTPME")
+    drawn = ask(make(tmp_path, server.url, key_env="SOME_KEY"))
+    assert drawn[0].text == "the set is empty: YTPME"

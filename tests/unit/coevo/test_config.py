@@ -302,7 +302,14 @@ def test_overrides_of_a_saved_configuration_are_checked(tmp_path: Path) -> None:
             compose.from_plain(plain, [override])
 
 
-@pytest.mark.parametrize("content", [None, "- a\n- b\n", "just text", "a: [", ""])
+BILLIONS = "a0: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    "content", [None, "- a\n- b\n", "just text", "a: [", "", BILLIONS, "a: " + "[" * 10_000]
+)
 def test_a_damaged_saved_configuration(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "config.yaml"
     if content is not None:
@@ -317,6 +324,27 @@ def test_a_sweep_gives_a_list_of_jobs() -> None:
         ["seed=1", "rounds=3"],
     ]
     assert len(compose.expand(["seed=range(0,3)", "experiment=default,static"])) == 6
+    assert len(compose.expand(["seed=range(0,1000)", "rounds=3"])) == 1000
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["seed=range(0,1000000000)"], r"seed=range\(0,1000000000\) makes .*1,000,000,000 jobs"),
+        (["seed=range(0,1e300)"], r"at most 1,000: write fewer values, such as seed=range\(0,10\)"),
+        (["seed=range(0,100)", "rounds=range(1,100)"], r"rounds=range\(1,100\) makes .*9,900 jobs"),
+        (["loop.group_size=choice(2,4)", "rounds=1,2", "seed=shuffle(range(1,252))"], "1,004 jobs"),
+        (["seed=range(0,1,1e-9)"], "1,000,000,000 jobs"),
+        (["seed=range(0,5,0)"], r"cannot be counted .*write a range such as seed=range\(0,10\)"),
+        (["seed=range(0,inf)"], "cannot be counted"),
+        ([f"seed=range(0,1{'0' * 400})"], "cannot be counted"),
+    ],
+)
+def test_a_sweep_without_end_is_refused_before_it_is_made(
+    overrides: list[str], expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        compose.expand(overrides)
 
 
 # -- learners -------------------------------------------------------------------------------------

@@ -73,6 +73,24 @@ def test_more_seeds_than_there_are() -> None:
         sample_seeds(Small(), CurriculumConfig(seeds=9, seed_levels=[2, 2]), 0, Gate(Small(), []))
 
 
+def test_a_million_seeds_of_a_small_world_are_refused_soon() -> None:
+    drawn = 0
+
+    class Small(Arithmetic):
+        def sample(self, *args, **kwargs):
+            nonlocal drawn
+            drawn += 1
+            return self.parse_problem(f"1{drawn % 9}+27")
+
+    with pytest.raises(ConfigError, match="seeds=1000000: arithmetic gave only 9 different"):
+        sample_seeds(Small(), CurriculumConfig(seeds=1_000_000), 0, Gate(Small(), []))
+    assert drawn < 30_000
+
+
+def test_a_device_is_no_file() -> None:
+    assert "/dev/zero cannot be read: it is no file" in refusal(Path("/dev/zero"))
+
+
 def test_a_file_is_read_in_order(tmp_path: Path) -> None:
     path = write(
         tmp_path,

@@ -10,7 +10,8 @@ import pytest
 
 from agents.records import Attempt, Completion, Failure, PreferencePair, Proposal, Ruling
 from coevo.clock import Cost
-from coevo.store import SCHEMA_VERSION, TABLES_BY_ROUND, Store, StoreError
+from coevo.schema import SCHEMA_VERSION, TABLES_BY_ROUND
+from coevo.store import Store, StoreError
 from environments import Malformed, Problem, Verdict
 
 SEED = Problem(
@@ -319,7 +320,7 @@ def test_read_only_writes_nothing(tmp_path: Path, store: Store) -> None:
     fill(store, 0)
     reader = Store(tmp_path / "run.db", read_only=True)
     assert reader.last_round() == 0
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(StoreError, match=r"run\.db: it can only be read"):
         reader.set_meta("x", "y")
 
 

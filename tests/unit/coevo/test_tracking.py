@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 import wandb
 from rich.console import Console
 
-from coevo.config import TrackerConfig, WandbConfig
+from coevo import compose
+from coevo.config import ConfigError, TrackerConfig, WandbConfig
 from coevo.tracking import RoundReport, RunInfo, Trackers, make_tracker
 from coevo.tracking.console import ConsoleTracker, clock
 from coevo.tracking.jsonl import JsonlTracker
-from coevo.tracking.wandb import hide_secrets, success_rows, zone_shares
+from coevo.tracking.wandb import flat_summary, hide_secrets, success_rows, zone_shares
+from coevo.wandb_variables import resolved
 
 SUMMARY: dict[str, Any] = {
     "schema": 1,
@@ -436,8 +439,14 @@ def test_wandb_offline_without_key_or_network(
         "columns": ["family", "level 2", "level 3"],
         "data": [["sums", 0.75, None], ["products", None, 0.5]],
     }
+    for logged in (b"heldout/mean@8/final", b"heldout/mean@8/delta_low", b"heldout/pass@8/base",
+                   b"heldout/level/8/delta"):  # fmt: skip
+        assert logged in content
+    # beside the run, not in the home directory, and not twice on the disk
+    (kept,) = folder.glob("wandb/offline-run-*/artifacts/trial-check-point/weights")
+    assert kept.samefile(folder / "checkpoint" / "weights")
     staged = [path.read_bytes() for path in folder.glob("wandb/data/artifacts/staging/*")]
-    assert b"weights of the model" in staged  # beside the run, not in the home directory
+    assert b"weights of the model" not in staged
     assert not (folder.parent / "home" / ".local").exists()
 
     offline_run(folder, range(2, 4))  # resumed: the same W&B run
@@ -447,20 +456,98 @@ def test_wandb_offline_without_key_or_network(
     assert (out, err) == ("", "")
 
 
-def test_wandb_online_without_key_warns_once_and_the_run_goes_on(
-    no_account: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("key", ["", "0123456789abcdef" * 2 + "01234567"])
+def test_wandb_online_without_key_or_server_goes_on_offline(
+    no_account: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
 ) -> None:
+    """With a key the server is asked, which accepts connections and never answers."""
     folder = no_account
-    config = TrackerConfig(console=False, wandb=WandbConfig(mode="online"))
-    tracker = make_tracker(config, folder)
-    tracker.start(info(folder))
-    tracker.log_round(report(1))
-    tracker.log_round(report(2))
-    tracker.close()
+    monkeypatch.setattr("coevo.tracking.wandb.INIT_TIMEOUT", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        if key:
+            monkeypatch.setenv("WANDB_API_KEY", key)
+        wandb.teardown()  # what it has read of the environment before
+        config = TrackerConfig(console=False, wandb=WandbConfig(mode="online"))
+        tracker = make_tracker(config, folder)
+        tracker.start(info(folder))
+        tracker.log_round(report(1))
+        tracker.log_round(report(2))
+        tracker.finish(SUMMARY)
+        tracker.close()
+        wandb.teardown()
     warning = capsys.readouterr().err
-    assert warning.startswith("warning: W&B failed and is off for the rest of this run (UsageError")
-    assert "wandb login" in warning and warning.count("\n") == 1
+    assert warning.startswith("warning: W&B cannot be used online (")
+    assert ("wandb login" in warning) == (not key)
+    (log,) = folder.glob("wandb/*run-*/*.wandb")
+    assert f"wandb sync {log.parent} uploads it later\n" in warning and warning.count("\n") == 1
+    assert log.parent.name.startswith("offline-run-") and b"heldout/pass@8" in log.read_bytes()
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_wandb_goes_where_it_is_told(no_account: Path) -> None:
+    elsewhere = no_account.parent / "elsewhere"
+    said = {
+        "WANDB_DIR": str(elsewhere), "WANDB_PROJECT": "a-project", "WANDB_NAME": "a-name",
+        "WANDB_RUN_GROUP": "a-group", "WANDB_TAGS": "one, two", "WANDB_NOTES": "a-note",
+    }  # fmt: skip
+    tracker = make_tracker(
+        TrackerConfig(console=False, wandb=resolved(WandbConfig(), said)), no_account
+    )
+    tracker.start(info(no_account))
+    tracker.log_round(report(1))
+    tracker.close()
+    wandb.teardown()
+    (log,) = elsewhere.glob("wandb/offline-run-*/*.wandb")
+    content = log.read_bytes()
+    for word in ("a-project", "a-name", "a-group", "one", "two", "a-note"):
+        assert word.encode() in content
+    assert not list(no_account.glob("wandb/offline-run-*"))
+
+
+def test_an_override_wins_then_the_variable_then_the_default() -> None:
+    said = {
+        "WANDB_MODE": "dryrun",
+        "WANDB_PROJECT": "theirs",
+        "WANDB_TAGS": " a,b, ",
+        "WANDB_NAME": "",
+    }
+    assert resolved(WandbConfig(), {}) == WandbConfig(mode="offline", project="coevo", tags=[])
+    assert resolved(WandbConfig(), said) == WandbConfig(
+        mode="offline", project="theirs", tags=["a", "b"]
+    )
+    own = WandbConfig(mode="online", project="mine", tags=["c"])
+    assert resolved(own, said) == own
+    assert resolved(WandbConfig(), {"WANDB_DISABLED": "true"}).mode == "disabled"
+    assert resolved(WandbConfig(), {"WANDB_DISABLED": "true", "WANDB_MODE": "run"}).mode == "online"
+    with pytest.raises(ConfigError, match=r"WANDB_MODE='ofline' .*did you mean 'offline'"):
+        resolved(WandbConfig(), {"WANDB_MODE": "ofline"})
+    assert resolved(own, {"WANDB_MODE": "ofline"}) == own
+
+
+def test_a_run_keeps_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables are read when a run is made; later only an override changes its settings."""
+    monkeypatch.setenv("WANDB_PROJECT", "first")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    config = compose.compose(["tracker.wandb.tags=[x]"])
+    assert config.tracker.wandb == WandbConfig(mode="disabled", project="first", tags=["x"])
+    saved = compose.to_plain(config)
+    monkeypatch.setenv("WANDB_PROJECT", "second")
+    monkeypatch.setenv("WANDB_NAME", "other")
+    assert compose.from_plain(saved).tracker.wandb == config.tracker.wandb
+    changed = compose.from_plain(saved, ["tracker.wandb.project=third"]).tracker.wandb
+    assert changed.project == "third" and changed.mode == "disabled"
+
+
+def test_figures_under_names_of_their_own() -> None:
+    flat = flat_summary(SUMMARY)
+    assert flat["heldout/mean@8/base"] == 0.412 and flat["heldout/maj@8/final"] == 0.6
+    assert (flat["heldout/mean@8/delta_low"], flat["heldout/mean@8/delta_high"]) == (0.108, 0.171)
+    assert flat["heldout/level/2/delta"] == pytest.approx(0.09)
+    assert flat_summary({}) == {}
 
 
 def test_secrets_are_hidden() -> None:
