@@ -15,6 +15,7 @@ from agents.records import (
     Solution,
 )
 from agents.roles.solver import solver_prompt
+from coevo import failing
 from coevo.clock import Clock
 from coevo.config import Config
 from coevo.curriculum import Curriculum, Standing
@@ -67,6 +68,7 @@ class Attempting:
             drawn = solver.map("attempt", list(zip(missing, seeds, strict=True)), k)
         completions = [c for group in drawn for c in group]
         self.clock.cost("solver", "attempt", completions)
+        record.outcomes += failing.of_completions("solver", "solve", completions)
         record.failures += [
             Failure(role="solver", task="solve", kind=c.error) for c in completions if c.error
         ]
@@ -161,4 +163,5 @@ class Attempting:
     ) -> None:
         """Books what the Teacher drew for its results, and keeps what of it could not be used."""
         self.clock.cost("teacher", task, [c for result in results for c in result.asked])
+        record.outcomes += failing.of_teacher(task, results)
         record.failures += [failure for result in results for failure in result.failures]

@@ -17,6 +17,7 @@ from typing import IO
 from coevo import compose, failures, interruption
 from coevo.config import Config, ConfigError
 from coevo.folder_files import FileRefused, open_plain
+from coevo.program import command
 from coevo.store import Store, StoreError, StoreRefused
 
 
@@ -42,14 +43,24 @@ def new_folder(config: Config) -> Path:
             if _claim(root, config):
                 return root / config.name
             if chosen is not None:
-                raise ConfigError(
-                    f"the run {root / chosen} exists: write `coevo resume {root / chosen}` to go "
-                    "on with it, or another name="
-                )
+                raise _in_use(root / chosen)
     except (OSError, StoreError) as error:
         what = failures.told(error) or error
         raise RunError(f"no run can be written to {root}: {what}") from error
     raise AssertionError("unreachable")
+
+
+def check_name(config: Config) -> None:
+    """Raises `ConfigError` if the run's name is in use; makes nothing."""
+    if config.name is not None and (folder := Path(config.runs_dir) / config.name).exists():
+        raise _in_use(folder)
+
+
+def _in_use(folder: Path) -> ConfigError:
+    return ConfigError(
+        f"the run {folder} exists: write `{command('resume', folder)}` to go on with it, or another "
+        "name="
+    )
 
 
 def _default_name(config: Config, number: int) -> str:
@@ -146,7 +157,7 @@ class Watch:
             )
         return (
             f"{self.folder / name} was moved, replaced or deleted while its run was at work, which "
-            f"has stopped: put it back, then coevo resume {self.folder}"
+            f"has stopped: put it back, then {command('resume', self.folder)}"
         )
 
 
@@ -162,7 +173,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def guarded(folder: Path) -> Iterator[Watch]:
     """Turns signals into `Interrupted`, and what the machine refuses into a `RunError`."""
     received: list[str] = []
-    watch, resume = Watch(folder), f"coevo resume {folder}"
+    watch, resume = Watch(folder), command("resume", folder)
 
     def told() -> str:
         return f"stopped by {received[0]}; all finished rounds are safe: {resume}"

@@ -11,8 +11,7 @@ if __name__ == "__main__":  # before what takes time: Ctrl-C can come while modu
     interruption.install()
 
 import argparse
-import io
-import os
+import re
 import shlex
 import sys
 import tempfile
@@ -22,8 +21,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from coevo import __version__, interruption
-from coevo.config import nearest
+from coevo.config import Config, nearest
 from coevo.failures import told
+from coevo.streams import make_patient
 
 RUN_EXAMPLES = """
 an override is key=value, in any position:
@@ -84,24 +84,30 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (-+)([\w.@-]+)(=\S*)?", message)
+        if unknown is not None:
+            from coevo.compose import all_keys, groups
+
+            if unknown[2].split("@")[0] in (*all_keys(), *groups()):
+                message += f"; a setting has no dashes: write {unknown[2]}{unknown[3] or '=…'}"
+            else:
+                message += nearest(f"--{unknown[2]}", list(self._option_string_actions))
+        message = message.replace(", key=value", "")  # there may be none
         raise UsageError(f"{message} ({self.prog} --help says more)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status is 0, 1 (it failed), 2 (bad usage) or 130 (stopped)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is written out
-            stream.reconfigure(errors="backslashreplace")
+    make_patient()
     try:
-        return _dispatch(words)
+        done = _dispatch(words)
+        sys.stdout.flush()  # while an error of it can still be told
+        return done
     except SystemExit as leave:  # --help of a command
         return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt as stop:
         return _stopped(str(stop) or "stopped")
-    except BrokenPipeError:  # such as `coevo explain RUN | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
         if interruption.received:  # a library made another error of it
             return _stopped("stopped")
@@ -116,9 +122,11 @@ def _dispatch(words: list[str]) -> int:
         return 2
     name, rest = words[0], words[1:]
     if name in ("-h", "--help", "help"):
+        if rest and rest[0] in COMMANDS:
+            return COMMANDS[rest[0]][1](["--help"])
         print(_help())
         return 0
-    if name == "--version":
+    if name in ("--version", "-V", "version"):
         print(f"coevo {__version__}")
         return 0
     if name not in COMMANDS:
@@ -126,7 +134,7 @@ def _dispatch(words: list[str]) -> int:
             f"there is no command {name!r}{nearest(name, list(COMMANDS))}; "
             f"the commands are {', '.join(COMMANDS)}"
         )
-    return COMMANDS[name][1](rest)
+    return COMMANDS[name][1](["--help"] if rest == ["help"] else rest)
 
 
 def _status(error: Exception) -> int | None:
@@ -173,6 +181,10 @@ def _fail(message: str, status: int) -> int:
 
 def _unexpected(error: Exception) -> int:
     """One line for the user; the traceback goes into a file that a report can quote."""
+    return _fail(_defect(error), 1)
+
+
+def _defect(error: Exception) -> str:
     told = f"{type(error).__name__}: {error}"
     try:
         with tempfile.NamedTemporaryFile(
@@ -182,8 +194,8 @@ def _unexpected(error: Exception) -> int:
             traceback.print_exception(error, file=file)
     except OSError:
         traceback.print_exception(error)
-        return _fail(told, 1)
-    return _fail(f"{told} (unexpected; the traceback is in {file.name})", 1)
+        return told
+    return f"{told} (unexpected; the traceback is in {file.name})"
 
 
 # -- the commands ---------------------------------------------------------------------------------
@@ -211,11 +223,15 @@ def _run(words: Sequence[str]) -> int:
         "--dry-run", action="store_true", help="print the plan and stop: GPUs, memory"
     )
     arguments = parser.parse_intermixed_args(words)
-    from coevo.compose import compose, expand, to_plain
+    from coevo.compose import expand, to_plain
+    from coevo.sweep import check, prepare
+    from coevo.sweep import run as sweep
 
     _check_packages()
-    jobs = expand(arguments.overrides) if arguments.multirun else [arguments.overrides]
-    configs = [compose(job) for job in jobs]  # all are checked before the first starts
+    swept = arguments.multirun
+    jobs = prepare(expand(arguments.overrides) if swept else [arguments.overrides])
+    configs = [job.config for job in jobs]
+    _warn(configs)
     if arguments.cfg:
         import yaml
 
@@ -227,14 +243,25 @@ def _run(words: Sequence[str]) -> int:
         from coevo.plan import main as plan
 
         return plan(configs)
-    from coevo.run import start
-    from coevo.run_folder import make_environment
+    from coevo.run import check_start, start
 
-    for config in configs:
-        make_environment(config.environment)
-    for config in configs:
-        start(config)
-    return 0
+    if not swept:
+        start(configs[0])
+        return 0
+    check(jobs, check_start)
+    return sweep(jobs, start, _said)
+
+
+def _said(error: Exception) -> str:
+    return (told(error) or str(error)) if _status(error) else _defect(error)
+
+
+def _warn(configs: Sequence[Config]) -> None:
+    """Says once what the prompts of all these runs lack."""
+    from coevo.prompt_check import warnings
+
+    for line in dict.fromkeys(line for config in configs for line in warnings(config)):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _add_trust(parser: Parser) -> None:

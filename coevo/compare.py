@@ -18,9 +18,10 @@ from rich.table import Table
 from coevo import compose
 from coevo.config import ConfigError, changed_fields, nearest
 from coevo.damage import check
-from coevo.evaluate import Score, interval
+from coevo.evaluate import Score, estimates, interval
+from coevo.program import command
 from coevo.run_folder import find_run, read_summary
-from coevo.screen import plain
+from coevo.screen import plain, points, share
 from coevo.store import Store
 from coevo.summary import scores
 from environments.printable import in_cell
@@ -121,6 +122,20 @@ def change(results: Sequence[Result], level: str | None) -> tuple[float, Bounds 
     return mean, (low, high) if math.isfinite(low) else None
 
 
+def standing(results: Sequence[Result], name: str, end: str) -> tuple[float, list[float] | None]:
+    """Base or final value of mean@k or pass@k, over seeds where it differs between them.
+
+    One seed alone, and a base that is the same in all, have the interval over their problems.
+    """
+    blocks = [result.block for result in results]
+    values = [(block if name == block["metric"] else block[name])[end] for block in blocks]
+    mean, bounds = over_seeds(values)
+    if bounds is not None and min(values) < max(values):
+        return mean, [max(0.0, bounds[0]), min(1.0, bounds[1])]
+    scored = results[0].evaluations(None)[0 if end == "base" else 1]
+    return mean, estimates(scored)[name]["ci95"]
+
+
 def versus(
     a: Sequence[Result], b: Sequence[Result], level: str | None
 ) -> tuple[float, Bounds | None]:
@@ -170,7 +185,7 @@ def _result(name: str, by: str) -> Result:
     path = find_run(name)
     summary = read_summary(path)
     if summary is None:
-        raise ConfigError(f"{path} has not finished: coevo resume {path} goes on with it")
+        raise ConfigError(f"{path} has not finished: {command('resume', path)} goes on with it")
     if BENCHMARK not in summary["benchmarks"]:
         raise ConfigError(f"{path} was not evaluated on {BENCHMARK}")
     config = compose.to_plain(compose.from_plain(compose.load(path / "config.yaml")))
@@ -227,8 +242,7 @@ def table(groups: dict[str, list[Result]]) -> tuple[list[list[str]], list[str]]:
         for end in ("base", "final"):
             cells = []
             for own in members:
-                values = [(r.block[name] if name in passes else r.block)[end] for r in own]
-                cells.append(f"{100 * statistics.fmean(values):.1f} %")
+                cells.append(f"{share(*standing(own, name, end))} %")
             rows.append([f"{name} {end}", *cells, *("" for _ in others)])
     for level in (None, *levels):
         cells = [points(*change(own, level)) for own in members]
@@ -240,7 +254,7 @@ def table(groups: dict[str, list[Result]]) -> tuple[list[list[str]], list[str]]:
 def notes(groups: dict[str, list[Result]]) -> list[str]:
     """What the intervals are."""
     single = [label for label, own in groups.items() if len(own) == 1]
-    told = ["changes in points with 95 % intervals"]
+    told = ["± and brackets: 95 % intervals, changes in points"]
     if len(single) < len(groups):
         told.append("over seeds by Student's t")
     if single:
@@ -262,12 +276,6 @@ def notes(groups: dict[str, list[Result]]) -> list[str]:
 
 def _seeds(results: Sequence[Result]) -> str:
     return f"{len(results)} ({', '.join(str(result.seed) for result in results)})"
-
-
-def points(value: float, bounds: Bounds | None) -> str:
-    """A change of a share in points: `+13.8 [+10.1, +17.5]`."""
-    told = f"{100 * value:+.1f}"
-    return told if bounds is None else f"{told} [{100 * bounds[0]:+.1f}, {100 * bounds[1]:+.1f}]"
 
 
 def main(names: Sequence[str], by: str, markdown: bool) -> int:

@@ -11,13 +11,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from coevo import overrides as reading
 from coevo.config import Config, ConfigError, nearest
 from coevo.files import read_text, write_whole
+from coevo.overrides import OPEN
+from coevo.overrides import options as group_options
 from coevo.packages import conf_dir
 from coevo.saved import load as load
 from coevo.saved import refuse_foreign_values
 from coevo.validate import validate
 from coevo.wandb_variables import resolved
+
+__all__ = ["OPEN", "group_options"]  # and all that is defined here
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -31,14 +36,14 @@ def compose(overrides: Sequence[str]) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    overrides = checked(overrides)
+    overrides = [_for_hydra(override) for override in checked(overrides)]
     _offer_schema()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = hydra_compose("config", overrides=list(overrides))
         config = OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(explain(error, overrides)) from error
+        raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     config.tracker.wandb = resolved(config.tracker.wandb, os.environ)
     validate(config)
@@ -54,48 +59,112 @@ def _offer_schema() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
 
 
-# Blocks whose keys are the user's.
-OPEN = ("environment.options.", "decontamination.against.")
 LONGEST_SWEEP = 1000  # jobs
 
 
 def checked(overrides: Sequence[str]) -> list[str]:
-    """The overrides, each of the form `key=value`; nothing can be added or taken away.
+    """The overrides, each of the form `key=value` with a value that fits; nothing can be added or
+    taken away.
 
     Only the blocks of `OPEN` take new keys: theirs get the `++` that Hydra wants for one.
     Raises `ConfigError`, with the nearest valid name.
     """
+    return [_checked(override) for override in named(overrides)]
+
+
+def named(overrides: Sequence[str]) -> list[str]:
+    """The overrides, each `key=…` of a key or group that there is."""
     result = []
+    known = [*all_keys(), *groups()]
     for override in overrides:
         key, equals, value = override.partition("=")
         if re.fullmatch(r"~[\w./-]*", value):  # Hydra's grammar has no ~ outside quotes
             override = f"{key}='{value}'"
         name = key.lstrip("+~").split("@")[0]
-        known = [*all_keys(), *groups()]
         exists = name in known
-        hint = "" if exists else f"there is no key {name!r}{nearest(name, known)}; "
+        unknown = "" if exists else f"there is no key {name!r}{reading.near(name, known)}"
+        hint = f"{unknown}; " if unknown else ""
         if key.startswith("~"):
             raise ConfigError(f"{override}: {hint}no key can be removed, only given another value")
-        if not equals:
-            raise ConfigError(f"{override}: {hint}write it as key=value, such as rounds=12")
+        if not equals or not name:
+            raise ConfigError(f"{override}: {_without_a_value(name, exists, hint)}")
         if name.startswith(OPEN):
             override = f"++{override.lstrip('+')}"
         elif key.startswith("+"):
             raise ConfigError(
-                f"{override}: write {override.lstrip('+')}"
-                if exists
-                else f"{override}: there is no key {name!r}{nearest(name, known)}"
+                f"{override}: write {override.lstrip('+')}" if exists else f"{override}: {unknown}"
             )
+        elif not exists:
+            raise ConfigError(f"{override}: {unknown}")
         result.append(override)
     return result
+
+
+def _without_a_value(word: str, exists: bool, hint: str) -> str:
+    """What to write instead of a word that has no `=`, or nothing before it."""
+    if exists or not word:
+        return "write it as key=value, such as rounds=12, without spaces around the ="
+    places = [reading.places()[one][0] for one in groups() if word in group_options(one)]
+    if places:
+        return f"write {' or '.join(f'{place}={word}' for place in places)}"
+    hint = hint if re.fullmatch(r"[\w.]+", word) else ""
+    return (
+        f"{hint}write it as key=value, such as rounds=12; one with spaces goes in quotes: "
+        "'key=two words'"
+    )
+
+
+def made_choices(override: str) -> ConfigError:
+    """A run's groups have been chosen, and only single keys of it can be given."""
+    place = override.partition("=")[0].split("@")[-1]
+    leaves = (one for one in reading.kinds() if one.startswith(f"{place}."))
+    return ConfigError(
+        f"{override} chooses a group, and a run has made its choices: write single keys, such as "
+        f"{next(leaves, 'rounds')}=…"
+    )
+
+
+def _checked(override: str) -> str:
+    """An override of a known key: its value is read once, and refused if it does not fit."""
+    key, _, text = override.lstrip("+").partition("=")
+    if key.split("@")[0] in groups():
+        return reading.choice(key, text)
+    if key in reading.kinds() or key.startswith(OPEN):
+        reading.value(key, text)
+    elif not text.lstrip().startswith("{"):
+        place = f"{key.rsplit('.', 1)[-1]}@{key}"
+        if place in reading.places().get(place.split("@")[0], ()):
+            raise ConfigError(f"{override}: write {place}={text}")
+        inside = dict.fromkeys(
+            one.removeprefix(f"{key}.").split(".")[0]
+            for one in reading.kinds()
+            if one.startswith(f"{key}.")
+        )
+        raise ConfigError(
+            f"{override}: {key} is a block; write its keys, such as {key}.{next(iter(inside))}=… "
+            f"(it has {', '.join(inside)})"
+        )
+    return override
+
+
+def _for_hydra(override: str) -> str:
+    key, _, text = override.partition("=")
+    if key not in reading.kinds() or reading.kinds()[key].base is dict:
+        return override
+    return f"{key}={reading.for_hydra(reading.value(key, text))}"
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
     """The override lists of a sweep: `seed=0,1` gives two, `seed=range(0,3)` three."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    words = [_swept(one) for one in named(overrides)]
+    try:
+        parsed = OverridesParser.create().parse_overrides(words)
+    except HydraException as error:
+        raise ConfigError(explain(error)) from error
     refuse_endless(parsed)
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
@@ -126,35 +195,31 @@ def refuse_endless(parsed: Sequence[Any]) -> None:
             )
 
 
-def explain(error: BaseException, overrides: Sequence[str]) -> str:
-    """Hydra's error in a line or two, with the nearest valid name where one is near."""
+def _swept(override: str) -> str:
+    key, _, text = override.partition("=")
+    return f"{key}={reading.swept(key, text)}" if key in reading.kinds() else override
+
+
+def explain(error: BaseException) -> str:
+    """Hydra's or OmegaConf's error in a line, with what fits where that is known."""
     message = str(error)
     parts = [message, str(error.__cause__ or "")]
-    if found := re.search(r"Could not find '([\w@./-]+)/([\w.-]+)'", message):
-        group, choice = found.group(1), found.group(2)
-        options = group_options(group)
-        hint = nearest(choice, options)
-        return f"{group}={choice} does not exist{hint}; {group} is one of {', '.join(options)}"
-    if found := re.search(r"Could not override '([\w@./-]+)'", message):
+    if "Key '" in " ".join(parts) and (found := re.search(r"full_key: ([\w.]+)", " ".join(parts))):
         key = found.group(1)
-        known = sorted({*all_keys(), *groups()})
-        given = next((o for o in overrides if o.lstrip("+~").startswith(key)), key)
-        return f"{given}: there is no key {key!r}{nearest(key, known)}"
+        return f"there is no key {key!r}{nearest(key, all_keys())}"
     if found := re.search(r"full_key: ([\w.]+)", " ".join(parts)):
+        key = found.group(1).rstrip(".")
         first = next(line for line in " ".join(parts).splitlines() if line.strip())
-        return f"{found.group(1)}: {first}"
+        wrong = re.match(r"Value (.*) of type '\w+' (?:could not be|is not) ", first)
+        if wrong and (kind := reading.kinds().get(key)):
+            return f"{key}={wrong[1].strip(chr(39))}: write {kind.told}"
+        return f"{key}: {first}"
     return " ".join(line.strip() for line in message.splitlines() if line.strip())[:600]
 
 
 def groups() -> list[str]:
     """Every configuration group."""
     return sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
-
-
-def group_options(group: str) -> list[str]:
-    """Every choice of a group such as `utility`, or `learner` for `learner@agents.solver.learner`."""
-    folder = conf_dir() / group.split("@")[0]
-    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 @cache
@@ -206,16 +271,30 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = [override.lstrip("+") for override in checked(overrides)]
+    given = nested(overrides)
     refuse_foreign_values(plain)
     try:
-        merged = OmegaConf.merge(
-            OmegaConf.structured(Config), plain, OmegaConf.from_dotlist(list(overrides))
-        )
+        merged = OmegaConf.merge(OmegaConf.structured(Config), plain, given)
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(explain(error, overrides)) from error
+        raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     config.tracker.wandb = resolved(config.tracker.wandb, {})  # a run keeps what it had
     validate(config)
     refuse_foreign_values(to_plain(config))
     return config
+
+
+def nested(overrides: Sequence[str]) -> dict[str, Any]:
+    """Checked overrides of single keys as blocks of values: `a.b=1` is `{"a": {"b": 1}}`."""
+    result: dict[str, Any] = {}
+    for override in overrides:
+        key, _, text = override.partition("=")
+        if "@" in key or (key in groups() and not text.lstrip().startswith("{")):
+            raise made_choices(override)
+        *blocks, leaf = key.split(".")
+        inner = result
+        for name in blocks:
+            inner = inner.setdefault(name, {})
+        inner[leaf] = reading.value(key, text)
+    return result

@@ -183,7 +183,7 @@ class RoleConfig:
     """One role: its model, its prompts, and which policy and learner serve it."""
 
     model: str = ""  # tiny, smollm2, or a Hugging Face folder or name; empty with policy rules
-    template: str = "{prompt}"
+    template: str = "{prompt}"  # the Solver's; the Generator's has {statement} and {attempt}
     workers: int = between(1, 1024, 1)
     gpus: float = between(0.0, 64.0, 0.0)  # of each rollout worker; fractions share one
     policy: PolicyConfig = field(default_factory=PolicyConfig)
@@ -195,9 +195,9 @@ class RoleConfig:
 class PromptsConfig:
     """What a language model is asked as the Teacher; empty: it is never asked.
 
-    Filled in: `{statement}`, `{attempt}` (fenced and cut to `longest_attempt`), `{answer}` (the
-    reference) and `{error}` (the diagnosis). Replies are JSON, by the schemas of
-    agents/roles/replies.py.
+    Filled in, where agents/prompts.py says so: `{statement}`, `{attempt}` (fenced and cut to
+    `longest_attempt`), `{answer}` (the reference) and `{error}` (the diagnosis). `{{name}}` is sent as
+    `{name}`, other braces as they are. Replies are JSON, by the schemas of agents/roles/replies.py.
     """
 
     system: str = ""

@@ -19,6 +19,7 @@ from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import measure
 from coevo.means import check_means
+from coevo.prompt_check import warnings
 from coevo.run_folder import (
     FolderRefused,
     RunFolder,
@@ -88,10 +89,14 @@ def main(
     if save_completions and folder is None:
         raise ConfigError("--save-completions for a model needs --to DIR: where to write them")
     config, benchmark = prepare(config, request)
+    for told in warnings(config):
+        if told.startswith("agents.solver."):
+            print(f"warning: {told}", file=sys.stderr)
     measured, checkpoint_round = measure_all(config, run, benchmark, request.seed)
     result = report(measured, config, benchmark, request.seed, request.limit) | {
         "target": target,
         "round": checkpoint_round,
+        "rounds": config.rounds if run else None,
         "model": config.agents.solver.model,
     }
     written = write(folder, request.label, result, measured, save_completions) if folder else []
@@ -212,10 +217,7 @@ def of_run(path: Path, overrides: Sequence[str]) -> Config:
         if key == "runtime":
             override = f"runtime.kind={value}"
         elif key.split("@")[0] in compose.groups():
-            raise ConfigError(
-                f"{override} chooses a group, and a run has made its choices: write single keys, "
-                f"such as {key.split('@')[-1]}.…=…"
-            )
+            raise compose.made_choices(override)
         single.append(override)
     config = compose.from_plain(compose.load(path / "config.yaml"), single)
     config.name, config.runs_dir = path.name, str(path.parent)
@@ -299,7 +301,10 @@ def _measuring(config: Config, is_run: bool) -> Config:
 def measure_all(
     config: Config, run: RunFolder | None, benchmark: Benchmark, seed: int
 ) -> tuple[dict[str, Timed], int | None]:
-    """Measurements by weights, `base` and `final` or `model`, and the checkpoint's round."""
+    """Measurements by weights, `base` and `final` or `model`, and the checkpoint's round.
+
+    The weights of a run that has not finished are `round N` instead of `final`.
+    """
     config = _measuring(config, run is not None)
     check_means(config)
     k, sampling = config.evaluation.k, to_sampling(config.evaluation.sampling)
@@ -319,11 +324,14 @@ def measure_all(
         if newest is None:
             return {"model": measured("model")}, None
         folder, state = newest
+        summary = run.summary() if run else None
+        finished = summary is not None and summary["rounds"] == state["round"]
+        latest = "final" if finished else f"round {state['round']}"
         base = measured("base")
         if not team.trained():  # nothing of it was ever changed
-            return {"base": base, "final": base}, state["round"]
+            return {"base": base, latest: base}, state["round"]
         checkpoint.require(folder, state["versions"], [m.name for m in team.trained()])
         team.load(folder, state["versions"])
-        return {"base": base, "final": measured("final")}, state["round"]
+        return {"base": base, latest: measured(latest)}, state["round"]
     finally:
         runtime.close()

@@ -15,7 +15,7 @@ from rich.table import Table
 from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
 from coevo.files import write_whole
-from coevo.screen import plain
+from coevo.screen import plain, points, share
 from environments.benchmarks import Benchmark, checksum
 
 CUT_OFF = 0.05  # share of completions that ended at the limit of tokens, from which we warn
@@ -70,7 +70,7 @@ def report(
         },
     }
     if "base" in scores:
-        base, final = scores["base"], scores["final"]
+        base, final = scores.values()
         result["difference"] = difference(base, final)
         if len(base) == 1:
             result["difference"]["delta_ci95"] = None
@@ -156,6 +156,8 @@ def render(result: dict[str, Any], console: Console) -> None:
     console.print(plain(heading))
     console.print(_table(result))
     console.print("95 % intervals, clustered by problem", style="dim")
+    if (latest := list(result["weights"])[-1]).startswith("round "):
+        console.print(plain(f"{latest} of {result['rounds']}: the run has not finished", "yellow"))
     for weights, counts in result["completions"].items():
         console.print(plain(_told(weights, counts)))
     for warning in _warnings(result):
@@ -227,15 +229,8 @@ def _pick(block: dict[str, Any], part: str, group: str | None) -> dict[str, Any]
 
 
 def _value(figure: dict[str, Any]) -> str:
-    if figure["ci95"] is None:
-        return f"{100 * figure['value']:.1f}"
-    low, high = figure["ci95"]
-    half = max(high - figure["value"], figure["value"] - low)  # one side may be cut at 0 or 1
-    return f"{100 * figure['value']:.1f} ±{100 * half:.1f}"
+    return share(figure["value"], figure["ci95"])
 
 
 def _change(figure: dict[str, Any]) -> str:
-    if figure["ci95"] is None:
-        return f"{100 * figure['delta']:+.1f}"
-    low, high = (f"{100 * bound:+.1f}" for bound in figure["ci95"])
-    return f"{100 * figure['delta']:+.1f} [{low}, {high}]"
+    return points(figure["delta"], figure["ci95"])

@@ -211,6 +211,29 @@ def difference(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
             n: [before["by_family"][n], after["by_family"][n]] for n in before["by_family"]
         },
         "problems": len(base),
+        "ci95": intervals(base, final),
+    }
+
+
+def intervals(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
+    """95 % intervals of base, final and their paired difference (`delta`): of mean@k, pass@k and
+    maj@k, and of mean@k `by_level`. None where one problem is all there is."""
+    k = base[0].k
+
+    def of(name: str, before: Sequence[Score], after: Sequence[Score]) -> dict[str, Any]:
+        return {
+            "base": estimates(before)[name]["ci95"],
+            "final": estimates(after)[name]["ci95"],
+            "delta": changes(before, after)[name]["ci95"],
+        }
+
+    levels = grouped(final, "level")
+    return {
+        **{name: of(name, base, final) for name in (f"mean@{k}", f"pass@{k}", f"maj@{k}")},
+        "by_level": {
+            level: of(f"mean@{k}", own, levels[level])
+            for level, own in grouped(base, "level").items()
+        },
     }
 
 
@@ -229,21 +252,36 @@ def columns(scores: Sequence[Score]) -> dict[str, list[float]]:
 
 
 def estimates(scores: Sequence[Score]) -> dict[str, dict[str, Any]]:
-    """{value, ci95} of each column; the bounds are None where one problem is all there is.
-
-    Where all problems have the same value, `interval` would have no width however few they are.
-    Then at most a share q of the set's population differs, `(1 - q)^n = 0.025` (the exact bound of
-    Clopper and Pearson, 1934), and that share may lie anywhere from 0 to 1.
-    """
+    """{value, ci95} of each column; the bounds are None where one problem is all there is."""
     result = {}
     for name, values in columns(scores).items():
-        value, (low, high) = interval(values)
-        if high - low < 1e-9:
-            share = 1 - 0.025 ** (1 / len(values))
-            low, high = value * (1 - share), value + (1 - value) * share
-        known = math.isfinite(low)
-        result[name] = {"value": value, "ci95": [max(0.0, low), min(1.0, high)] if known else None}
+        value, bounds = bounded(values, 0.0)
+        result[name] = {"value": value, "ci95": bounds}
     return result
+
+
+def bounded(values: Sequence[float], lowest: float) -> tuple[float, list[float] | None]:
+    """The mean of values from `lowest` to 1 and its 95 % interval within them, None for one value.
+
+    Where all have the same value, `interval` would have no width however few they are. Then at
+    most a share q of the population differs, `(1 - q)^n = 0.025` (the exact bound of Clopper and
+    Pearson, 1934), and that share may lie anywhere in the range.
+    """
+    value, (low, high) = interval(values)
+    if high - low < 1e-9:
+        share = 1 - 0.025 ** (1 / len(values))
+        low, high = value + (lowest - value) * share, value + (1 - value) * share
+    return value, [max(lowest, low), min(1.0, high)] if math.isfinite(low) else None
+
+
+def wilson(hits: int, count: int) -> list[float] | None:
+    """The 95 % interval of a share of `hits` in `count` (Wilson, 1927); None for a count of 0."""
+    if count == 0:
+        return None
+    share, scale = hits / count, Z95**2 / count
+    middle = (share + scale / 2) / (1 + scale)
+    half = Z95 / (1 + scale) * math.sqrt(share * (1 - share) / count + scale / (4 * count))
+    return [max(0.0, middle - half), min(1.0, middle + half)]
 
 
 def changes(base: Sequence[Score], final: Sequence[Score]) -> dict[str, dict[str, Any]]:
@@ -251,8 +289,8 @@ def changes(base: Sequence[Score], final: Sequence[Score]) -> dict[str, dict[str
     result = {}
     before, after = columns(base), columns(final)
     for name, values in before.items():
-        delta, bounds = interval([a - b for b, a in zip(values, after[name], strict=True)])
-        result[name] = {"delta": delta, "ci95": bounds if math.isfinite(bounds[0]) else None}
+        delta, bounds = bounded([a - b for b, a in zip(values, after[name], strict=True)], -1.0)
+        result[name] = {"delta": delta, "ci95": bounds}
     return result
 
 

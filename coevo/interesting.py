@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coevo.explain import children_of, descendants, shorten, told
+from coevo.program import command
 from coevo.run_folder import RunFolder
 
 SHOWN = 3
@@ -55,7 +56,7 @@ def overview(run: RunFolder) -> str:
     lines += _asked(run) + _unusable(run)
     if pool:
         example = next((ids[0][0] for _, ids in sections if ids), next(iter(pool)))
-        lines += ["", f"more of one: coevo explain {run.path} {example}"]
+        lines += ["", f"more of one: {command('explain', run.path, example)}"]
     return told(lines)
 
 

@@ -37,7 +37,7 @@ class Loop(Proposing):
 
         # 7, 8: Teacher and Generator write new problems; the gate screens them
         proposals = self.refine(problems, rollouts, record)
-        proposals += self.propose(problems, rollouts, t)
+        proposals += self.propose(problems, rollouts, record)
         proposals = self.screen(proposals, record)
 
         # 9, 10: the updated Solver tries them; the Generator learns from what they are worth

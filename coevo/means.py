@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 
+from agents.model_files import ModelUnavailable, model_folder
 from coevo.config import Config, ConfigError
 
 
 def check_means(config: Config) -> None:
-    """Raises `ConfigError` if a policy lacks its engine, or the variable that should hold its key."""
+    """Raises `ConfigError` if a policy lacks its engine, or the variable that should hold its key, and
+    if there is no such model."""
+    check_models(config)
     for name in ("solver", "teacher", "generator"):
         policy = getattr(config.agents, name).policy
         here = config.runtime.address is None  # the nodes of a cluster have packages of their own
@@ -25,3 +28,29 @@ def check_means(config: Config) -> None:
                 f"agents.{name}.policy.endpoint.key_env={variable}: the environment variable "
                 f"{variable} is not set; write export {variable}=… with the key"
             )
+
+
+def check_models(config: Config) -> None:
+    """Raises `ConfigError` if a model that a role works with has no files here.
+
+    Raises `ModelUnavailable` if one that comes with coevo cannot be had. Names of the hub are taken
+    as they are, and so is everything where the nodes of a cluster have files of their own.
+    """
+    if config.runtime.address is not None:
+        return
+    for name in ("solver", "teacher", "generator"):
+        role = getattr(config.agents, name)
+        idle = name == "generator" and not config.loop.train_generator
+        if idle and config.loop.feed == "teacher":
+            continue
+        trained = role.learner.objective != "none"
+        used = {"model": role.model} if trained or role.policy.name in ("hf", "vllm") else {}
+        if role.learner.objective == "distill":
+            used["learner.teacher"] = role.learner.teacher
+        for key, model in used.items():
+            try:
+                model_folder(model)
+            except ModelUnavailable as error:
+                if model in ("tiny", "smollm2"):
+                    raise
+                raise ConfigError(f"agents.{name}.{key}={model}: {error}") from error

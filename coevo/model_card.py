@@ -9,6 +9,7 @@ from typing import Any
 
 from coevo import __version__, compose
 from coevo.config import Config, LearnerConfig, changed_fields, fields_of
+from coevo.overrides import literal
 from coevo.run_folder import RunFolder
 from environments.printable import in_block, in_cell, in_code
 
@@ -83,8 +84,10 @@ def _figures(summary: dict[str, Any] | None, role: str, round: int) -> list[str]
         return [
             "| | first round | last round |",
             "| --- | --- | --- |",
-            f"| valid problems | {100 * first:.1f} % | {100 * last:.1f} % |",
-            f"| mean utility | {worth[0]:.3f} | {worth[1]:.3f} |",
+            f"| valid problems | {_percent(first)} | {_percent(last)} |",
+            "| mean utility | "
+            + " | ".join("none" if value is None else f"{value:.3f}" for value in worth)
+            + " |",
         ]
     lines = []
     for name, figures in summary["benchmarks"].items():
@@ -113,6 +116,10 @@ def _figures(summary: dict[str, Any] | None, role: str, round: int) -> list[str]
     return [*lines, "", "The interval is clustered by problem: one run, one seed."]
 
 
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.1f} %"
+
+
 def command(config: Config) -> str:
     """The shortest `coevo run` that composes this configuration, name and folder aside."""
     known = config.experiment in compose.group_options("experiment")
@@ -122,16 +129,16 @@ def command(config: Config) -> str:
         change.partition(":")[0] for change in changed_fields(default, compose.to_plain(config))
     }
     for path, value, _ in fields_of(config):
-        if path.startswith("environment.options"):
+        if f"{path}." in compose.OPEN:
             words += [f"{path}.{key}={_literal(own)}" for key, own in value.items()
                       if f"{path}.{key}" in changed]  # fmt: skip
         elif path in changed and path not in UNTOUCHED[: 3 if known else 2]:
-            words.append(f"{path}={_literal(value)}")
+            words.append(f"{path}={literal(value)}")
     return shlex.join(["coevo", "run", *words])
 
 
 def _literal(value: Any) -> str:
-    """A value in Hydra's grammar."""
+    """A value of an open block, in Hydra's grammar."""
     if isinstance(value, str):
         plain = value.replace("_", "").replace("-", "").replace("/", "").replace(".", "")
         if (

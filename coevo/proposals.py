@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from agents.records import Attempt, Completion, Group, Proposal, Solution
 from agents.roles.generator import generator_prompt
+from coevo import failing
 from coevo.attempts import Attempting
 from coevo.record import RoundRecord
 from coevo.seeding import derive, generator
@@ -57,11 +58,12 @@ class Proposing(Attempting):
         ]
 
     def propose(
-        self, problems: Sequence[Problem], rollouts: dict[str, list[Attempt]], t: int
+        self, problems: Sequence[Problem], rollouts: dict[str, list[Attempt]], record: RoundRecord
     ) -> list[Proposal]:
         """The Generator's new problems, each from a problem and a failed attempt at it."""
         if not self.team.generator:
             return []
+        t = record.round
         rng = generator(self.config.seed, "propose", t)
         sources = attempts_to_imitate(
             problems, rollouts, self.config.loop, self.config.utility, rng
@@ -74,6 +76,7 @@ class Proposing(Attempting):
             ]
             written = self.team.generator.map("propose", items)
         self.clock.cost("generator", "propose", [completion for completion, _ in written])
+        record.outcomes += failing.of_proposals(written)
         return [
             Proposal(
                 author="generator",

@@ -12,6 +12,7 @@ from coevo.clock import Cost
 from coevo.curriculum import Curriculum, Standing
 from coevo.damage import seal
 from coevo.evaluate import Score, flat
+from coevo.failing import Outcome, alarms
 from coevo.store import Store
 from environments import Problem
 
@@ -32,6 +33,7 @@ class RoundRecord:
     scores: list[Score] | None = None
     rulings: list[tuple[Attempt, Ruling]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     canaries: list[tuple[str, bool]] = field(default_factory=list)
 
     # -- the numbers ----------------------------------------------------------------------------
@@ -190,7 +192,7 @@ class RoundRecord:
             store.add_costs(t, costs)
             store.add_judgements(self.rulings)
             store.add_failures(t, self.failures)
-            store.add_alarms(t, self.alarms(metrics))
+            store.add_alarms(t, [*self.alarms(metrics), *alarms(self.outcomes)])
             if self.scores is not None:
                 by_id = {problem.id: problem for problem in heldout}
                 rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]

@@ -16,18 +16,20 @@ from agents.records import Completion, Group
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
 from agents.roles.solver import solver_prompt
 from coevo import checkpoint, compose, places
-from coevo.claim import RunError, Watch, guarded, locked, new_folder
+from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
 from coevo.curriculum import Curriculum, Standing
 from coevo.damage import check, whole_rounds
 from coevo.decontamination import EvaluationSets, registered
+from coevo.failing import alarms
 from coevo.files import write_whole
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
+from coevo.program import command
 from coevo.record import RoundRecord
-from coevo.run_folder import check_files, make_environment
+from coevo.run_folder import check_files, make_environment, read_summary
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
 from coevo.store import Store
@@ -57,13 +59,22 @@ def start(config: Config) -> dict[str, Any]:
 
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
-    config.runs_dir = places.expanded(config.runs_dir)
-    check_means(config)
-    environment = make_environment(config.environment)
-    given = _given(config, environment)  # before anything is written
+    given = check_start(config)  # before anything is written
     folder = new_folder(config)
     with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
         return _drive(config, watch, store, given)
+
+
+def check_start(config: Config) -> Given:
+    """What a new run of this configuration starts from, once it is known that it can start.
+
+    Writes nothing. Raises `ConfigError` if engine, model, environment, seeds or evaluation sets are
+    not there, or the name is in use.
+    """
+    config.runs_dir = places.expanded(config.runs_dir)
+    check_name(config)
+    check_means(config)
+    return _given(config, make_environment(config.environment))
 
 
 def resume(
@@ -92,6 +103,8 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
+    if (summary := _finished(config, folder, changes)) is not None:
+        return summary
     confirm(config, folder, overrides, trust=trust)
     for change in changes:
         if TOLD.match(change):
@@ -110,6 +123,45 @@ def resume(
         return _drive(config, watch, store, given)
 
 
+def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str, Any] | None:
+    """The summary of a run that has as many rounds as are asked for; None if there is work to do.
+
+    Raises `ConfigError` if it has more, or if it was stopped before the last of these rounds was
+    evaluated. A finished run is only taken up again for other settings than `rounds`.
+    """
+    with closing(Store(folder / "run.db", read_only=True)) as store:
+        done = store.last_round()
+        evaluated = bool(store.evaluation(done, "heldout"))
+    more = f"write rounds={done + 1} or more to go on"
+    if done < 1 or config.rounds > done:
+        return None
+    if config.rounds < done:
+        raise ConfigError(
+            f"rounds={config.rounds}: {folder} has {done} rounds already, and cannot have fewer; {more}, "
+            f"or start another run: {command('run', f'rounds={config.rounds}')} …"
+        )
+    if not evaluated:
+        raise ConfigError(
+            f"rounds={config.rounds}: {folder} was stopped after round {done} of more, which was not "
+            f"evaluated as a last one is; {more}"
+        )
+    others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
+    try:
+        summary = None if others else read_summary(folder)
+    except ConfigError:  # damaged: it is written anew
+        return None
+    if summary is None or summary["rounds"] != done:
+        return None
+    print(f"{printable(folder)} has finished: {done} round{'s' * (done != 1)}; {more}")
+    if config.tracker.console:
+        from rich.console import Console
+
+        from coevo.tracking.console import print_summary
+
+        print_summary(Console(highlight=False), summary, folder.name, folder)
+    return summary
+
+
 def _drive(config: Config, watch: Watch, store: Store, given: Given) -> dict[str, Any]:
     """Runs to the end; a learner that dies is taken up again from the last checkpoint."""
     for attempt in range(config.runtime.restarts + 1):
@@ -119,7 +171,7 @@ def _drive(config: Config, watch: Watch, store: Store, given: Given) -> dict[str
         except WorkerLost as error:
             if attempt == config.runtime.restarts:
                 raise RunError(
-                    f"{error}; coevo resume {watch.folder} goes on from the last round"
+                    f"{error}; {command('resume', watch.folder)} goes on from the last round"
                 ) from error
             print(printable(f"{error}; going on from the last checkpoint"), flush=True)
         finally:
@@ -276,6 +328,7 @@ class Session:
                 problems=record.table(self.curriculum),
                 success_map=record.success_map(self.curriculum),
                 seconds_left=self._seconds_left(t),
+                failing=[told for _, told in alarms(record.outcomes)],
             )
         )
 

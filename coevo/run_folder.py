@@ -17,7 +17,7 @@ from coevo.files import read_json
 from coevo.folder_files import FileRefused, check_folder
 from coevo.store import Store
 from coevo.summary_shape import fault
-from coevo.trust import confirm
+from coevo.trust import code_of, confirm
 from environments import Environment
 
 # What a run's folder holds, where it is there.
@@ -128,11 +128,22 @@ def open_run(name: str, trust: bool = False) -> RunFolder:
 
 
 def make_environment(config: EnvironmentConfig) -> Environment:
-    """The environment that a configuration names; raises `ConfigError` if it cannot be made."""
+    """The environment that a configuration names; raises `ConfigError` if it cannot be made.
+
+    Code of the user's own is looked for in the current folder too, after everything installed.
+    """
+    own = code_of(config.name, config.options)
+    if own and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         return environments.make(config.name, **config.options)
     except (ValueError, TypeError, ImportError, AttributeError) as error:
         raise ConfigError(f"environment.name={config.name}: {error}") from error
+    except Exception as error:
+        if not own:
+            raise
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"environment.name={config.name}: its code failed ({told})") from error
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

@@ -134,6 +134,16 @@ def _environment(keys: Keys, name: Any, options: Any) -> Iterator[Reach]:
                 yield from _texts((*keys, "options", str(option)), value)
 
 
+def code_of(name: Any, options: Any) -> list[str]:
+    """The code that an environment names, `package.module:Class`, of its own and of its parts."""
+    parts = options.get("parts") if name == "mixture" and isinstance(options, Mapping) else None
+    found = [name] if _is_code(name) else []
+    for part in parts.values() if isinstance(parts, Mapping) else ():
+        if isinstance(part, Mapping):
+            found += code_of(part.get("name"), part.get("options"))
+    return found
+
+
 def _is_code(name: Any) -> bool:
     """Whether a name is a path, as in `package.module:Class`, and not one of coevo's own."""
     return isinstance(name, str) and ":" in name
@@ -191,10 +201,9 @@ def _within(reach: Reach, folder: Path) -> bool:
 
 
 def _given(overrides: Sequence[str]) -> Any:
-    from omegaconf import OmegaConf
+    from coevo.compose import nested
 
-    tree = OmegaConf.from_dotlist([override.lstrip("+") for override in overrides])
-    return OmegaConf.to_container(tree, resolve=False)
+    return nested([override.lstrip("+") for override in overrides])
 
 
 def _has(given: Any, keys: Keys) -> bool:

@@ -17,6 +17,7 @@ from coevo.config import (
     fields_of,
     nearest,
 )
+from coevo.prompt_check import refuse_unknown
 from coevo.utility import UTILITIES
 
 PAIRED = tuple(name for name in PREFERENCE if name != "kto")
@@ -77,6 +78,7 @@ def _validate_relations(config: Config) -> None:
         _validate_ranks(f"agents.{role}", block, config.runtime.kind)
         _validate_backend(f"agents.{role}", block, config)
     _validate_teacher(config.agents.teacher)
+    refuse_unknown(config)
     if config.agents.share_base:
         _validate_sharing(config)
     if config.loop.negatives != "current" and config.agents.solver.learner.objective not in PAIRED:

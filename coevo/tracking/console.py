@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Table
 from rich.text import Text
 
-from coevo.screen import plain
+from coevo.program import command
+from coevo.screen import plain, points, share
 from coevo.tracking.records import RoundReport, RunInfo
 
 WIDE = 80  # columns from which the long headings fit
@@ -85,6 +86,8 @@ class ConsoleTracker:
             if problem.get("author") == "generator" and problem.get("problem"):
                 self._example = str(problem["problem"])
         self._print(Text(self._row(lambda column, _: column.value(report, self._seen))))
+        for told in report.failing:
+            self._print(plain(f"round {report.round}: {told}", "yellow"))
         if self._progress is not None:
             left = report.seconds_left
             self._progress.update(
@@ -179,6 +182,10 @@ def print_summary(
     """
     for benchmark, result in summary.get("benchmarks", {}).items():
         _show(console, _benchmark_table(benchmark, result))
+    for failed in summary.get("all_failed", []):
+        rounds = ", ".join(map(str, failed["rounds"]))
+        told = f"round{'s' * (len(failed['rounds']) > 1)} {rounds}: {failed['message']}"
+        console.print(Padding(plain(told, "yellow"), (1, 0, 0, 0), expand=False))
     if "generator" in summary:
         _show(console, _generator_table(summary["generator"]))
     if "curriculum" in summary:
@@ -194,9 +201,9 @@ def print_summary(
     run = name if folder == Path("runs") / name else str(folder)
     lines = [
         ("\nThe run is in ", str(folder)),
-        ("Next: ", f"coevo eval {run}"),
-        ("      ", f"coevo explain {run} {example}"),
-        ("      ", f"coevo export {run} --what model --to {name}-model"),
+        ("Next: ", command("eval", run)),
+        ("      ", command("explain", run, example)),
+        ("      ", command("export", run, "--what", "model", "--to", f"{name}-model")),
     ]
     for label, content in lines:  # not wrapped, so that they can be copied
         console.print(Text.assemble(label, plain(content, "bold")), soft_wrap=True)
@@ -206,54 +213,70 @@ def _show(console: Console, table: Table) -> None:
     console.print(Padding(table, (1, 0, 0, 0), expand=False))
 
 
-def _table(title: str, *headings: str) -> Table:
-    """The first column names the row; the others are numbers under their headings."""
+def _table(title: str, *headings: str, width: int = 16) -> Table:
+    """The first column, of this width at least, names the row; the others are numbers."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(plain(title), min_width=16)
+    table.add_column(plain(title), min_width=width)
     for heading in headings:
         table.add_column(heading, justify="right", min_width=8, no_wrap=True)
     return table
 
 
 def _benchmark_table(benchmark: str, result: dict[str, Any]) -> Table:
-    table = _table(benchmark, "base", "final", "change, points")
-    low, high = result.get("delta_ci95", (None, None))
-    interval = "" if low is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    base, final = result["base"], result["final"]
-    change = f"{100 * result.get('delta', final - base):+.1f}{interval}"
-    table.add_row(
-        plain(result.get("metric", "accuracy")),
-        percent(base, 1),
-        percent(final, 1),
-        change,
-        style="bold",
-    )
-    rows = {key: (pair["base"], pair["final"]) for key, pair in result.items() if "@" in key}
-    rows |= {
-        f"level {key}" if str(key).isdigit() else str(key): tuple(pair)
+    """Every figure with its interval, `44.8 ±2.1` or in brackets; it fits in 60 columns."""
+    bounds = result.get("ci95", {})
+    metric = result.get("metric", "accuracy")
+    table = _table(benchmark, "base, %", "final, %", "change, points", width=9)
+    rows = [(metric, result["base"], result["final"], bounds.get(metric, {}))]
+    rows += [
+        (key, pair["base"], pair["final"], bounds.get(key, {}))
+        for key, pair in result.items()
+        if "@" in key
+    ]
+    by_level = bounds.get("by_level", {})
+    rows += [
+        (f"level {key}" if str(key).isdigit() else str(key), *pair, by_level.get(key, {}))
         for key, pair in result.get("by_level", {}).items()
-    }
-    for label, (base, final) in rows.items():
-        change = f"{100 * (final - base):+.1f}{' ' * len(interval)}"  # aligned with the first row
-        table.add_row(plain(label), percent(base, 1), percent(final, 1), change)
-    if interval:
-        table.caption = "in brackets: 95 % interval of the change"
+    ]
+    for number, (label, base, final, own) in enumerate(rows):
+        delta = own.get("delta") or (None if number else result.get("delta_ci95"))
+        table.add_row(
+            plain(label),
+            share(base, own.get("base")),
+            share(final, own.get("final")),
+            points(final - base, delta),
+            style="" if number else "bold",
+        )
+    if bounds:
+        table.caption = "± and brackets: 95 % intervals, over problems"
         table.caption_justify = "left"
     return table
 
 
 def _generator_table(generator: dict[str, Any]) -> Table:
-    table = _table("generator", "first", "last")
+    table = _table("generator", "first", "last", width=13)
     for key, label, show in (
-        ("valid_rate", "valid rate", percent),
-        ("mean_utility", "mean utility", lambda value: "-" if value is None else f"{value:.2f}"),
+        ("valid_rate", "valid rate, %", _rate),
+        ("mean_utility", "mean utility", _worth),
     ):
         if key in generator:
-            first, last = generator[key]
-            table.add_row(label, show(first), show(last))
+            bounds = generator.get(f"{key}_ci95", (None, None))
+            table.add_row(label, *map(show, generator[key], bounds))
     if "proposals" in generator:
         table.add_row("proposals", "", f"{generator['proposals']}")
     return table
+
+
+def _rate(value: float | None, bounds: Sequence[float] | None) -> str:
+    if value is None or bounds is None:
+        return "-" if value is None else f"{100 * value:.0f}"
+    return f"{100 * value:.0f} [{100 * bounds[0]:.0f}, {100 * bounds[1]:.0f}]"
+
+
+def _worth(value: float | None, bounds: Sequence[float] | None) -> str:
+    if value is None or bounds is None:
+        return "-" if value is None else f"{value:.2f}"
+    return f"{value:.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}]"
 
 
 def _share_table(

@@ -37,6 +37,7 @@ class RoundReport:
     `problems` are those admitted or moved to another zone, each with problem, statement, parent,
     author, family, level, zone, success and utility. `success_map` holds, for each (family, level)
     tried, the success rate and the number of attempts. `seconds_left` is None while unknown.
+    `failing` says of which role all calls failed.
     """
 
     round: int
@@ -45,6 +46,7 @@ class RoundReport:
     problems: list[dict[str, Any]] = field(default_factory=list)
     success_map: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     seconds_left: float | None = None
+    failing: list[str] = field(default_factory=list)
 
 
 class Tracker(Protocol):

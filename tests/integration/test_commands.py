@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,12 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.data_utils import is_conversational, maybe_apply_chat_template, maybe_extract_prompt
 
-from coevo import compose
+from coevo import cli, compose
 from coevo.config import ConfigError
 from coevo.explain import explain
 from coevo.interesting import overview
 from coevo.model_card import command
+from coevo.run import resume
 from coevo.run_folder import RunFolder, open_run
 
 
@@ -77,6 +81,59 @@ def test_eval_of_a_model_alone_is_the_base_of_the_run(
     of_run = json.loads((evaluated[0] / "eval-heldout.json").read_text())
     assert alone["weights"]["model"] == of_run["weights"]["base"]
     assert "difference" not in alone
+
+
+@pytest.fixture
+def copied(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to be changed."""
+    return shutil.copytree(finished_run, tmp_path / "copied")
+
+
+def test_eval_of_a_run_at_work_names_the_round_of_its_weights(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "summary.json").unlink()
+    config = (copied / "config.yaml").read_text()
+    (copied / "config.yaml").write_text(config.replace("rounds: 2\n", "rounds: 5\n"))
+    assert cli.main(["eval", str(copied), "k=1", "limit=4", "--to", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "eval-heldout-limit4.json").read_text())
+    assert list(result["weights"]) == list(result["completions"]) == ["base", "round 2"]
+    assert (result["round"], result["rounds"]) == (2, 5)
+    out = capsys.readouterr().out
+    assert "round 2, %" in out and "final" not in out
+    assert "round 2 of 5: the run has not finished" in out
+
+
+# resume
+
+
+def test_a_finished_run_is_told_to_be_finished_and_left_alone(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    for words in ([], ["rounds=2"]):
+        assert cli.main(["resume", str(copied), *words]) == 0
+        out = capsys.readouterr().out
+        assert out == f"{copied} has finished: 2 rounds; write rounds=3 or more to go on\n"
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_cannot_have_fewer_rounds_than_it_has(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (copied / "config.yaml").read_bytes()
+    assert cli.main(["resume", str(copied), "rounds=1"]) == 2
+    err = capsys.readouterr().err
+    assert "has 2 rounds already, and cannot have fewer; write rounds=3 or more" in err
+    assert (copied / "config.yaml").read_bytes() == before
+
+
+def test_a_run_that_was_stopped_does_not_end_at_a_round_without_an_evaluation(copied: Path) -> None:
+    with closing(sqlite3.connect(copied / "run.db")) as db, db:
+        db.execute("DELETE FROM evaluations WHERE round = 2")
+    (copied / "summary.json").unlink()
+    with pytest.raises(ConfigError, match="stopped after round 2 of more, which was not evaluated"):
+        resume(copied, ["rounds=2"])
 
 
 # explain

@@ -99,7 +99,8 @@ def test_failures_are_typed_counted_and_no_end(tmp_path: Path, key: None) -> Non
         return scripted(number, body)
 
     with FailingServer(unreliable) as server:
-        _, folder = run(tmp_path, *overrides(server), "rounds=1", f"{ENDPOINT}.retries=0")
+        summary, folder = run(tmp_path, *overrides(server), "rounds=1", f"{ENDPOINT}.retries=0")
+    assert "verify" not in [failed["task"] for failed in summary["all_failed"]]
     rows = read(folder).query("SELECT role, kind, count(*) FROM failures GROUP BY role, kind")
     counts = {(row[0], row[1]): row[2] for row in rows}
     assert counts[("teacher", "no_json")] > 3
@@ -111,6 +112,21 @@ def test_failures_are_typed_counted_and_no_end(tmp_path: Path, key: None) -> Non
     assert "no_json, such as 'Sorry, I would rather not.'" in told
     assert "verdicts disagree with the exact one" in told
     assert "teacher verify: " in told
+
+
+def test_a_teacher_that_always_fails_is_told_in_its_round_and_at_the_end(
+    tmp_path: Path, key: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FailingServer(lambda number, body: answer(text="Sorry, I would rather not.")) as server:
+        words = [*overrides(server), "rounds=1", "tracker.console=true"]
+        summary, folder = run(tmp_path, *words)
+    out = capsys.readouterr().out
+    (verify,) = [one for one in summary["all_failed"] if one["task"] == "verify"]
+    count = len(read(folder).query("SELECT * FROM judgements WHERE round = 1"))
+    told = f"all {count} calls of the Teacher (verify) failed, most often: no_json ({count})"
+    assert verify == {"role": "teacher", "task": "verify", "rounds": [1], "message": told}
+    assert f"\nround 1: {told}\n" in out.partition("\nheldout ")[0]  # while it runs
+    assert f"round 1: {told}" in " ".join(out.partition("\nheldout ")[2].split())  # and at the end
 
 
 def test_the_key_is_nowhere(tmp_path: Path) -> None:

@@ -94,7 +94,9 @@ def test_seeds_are_paired_where_they_match(tmp_path: Path) -> None:
     rows, notes = table(groups)
     cells = {row[0]: row[1:] for row in rows}
     assert cells["seeds"] == ["2 (0, 1)", "2 (0, 1)", ""]
-    assert cells["mean@4 final"] == ["75.0 %", "37.5 %", ""]
+    assert cells["mean@4 final"] == ["75.0 ±75.0 %", "37.5 ±62.5 %", ""]  # within 0 and 1
+    # one base, measured twice: the interval is that over its problems
+    assert cells["mean@4 base"] == ["25.0 ±63.1 %", "25.0 ±63.1 %", ""]
     assert cells["change"][2].startswith("+37.5 [-121.3, +196.3]")
     assert "default - b: paired by seed" in notes
 
@@ -131,7 +133,7 @@ def test_markdown_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "|  | default | b | default - b |"
     assert lines[1] == "| --- | --- | --- | --- |"
-    assert "| pass@4 base | 100.0 % | 100.0 % |  |" in lines
+    assert "| pass@4 base | 100.0 ±84.2 % | 100.0 ±84.2 % |  |" in lines
     assert lines[-1].endswith("one seed, paired by problem.")
 
 

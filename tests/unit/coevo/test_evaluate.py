@@ -13,13 +13,17 @@ from agents.records import Completion, Usage
 from coevo.evaluate import (
     Measured,
     Score,
+    bounded,
+    changes,
     difference,
     estimates,
     interval,
+    intervals,
     maj_at_k,
     metrics,
     pass_at_k,
     tally,
+    wilson,
 )
 from environments import Problem, Verdict
 
@@ -187,3 +191,38 @@ def test_tally_counts_verdicts_cut_off_completions_and_tokens() -> None:
         "prompt_tokens": 2 + 9,
         "completion_tokens": 3 + 4 + 5 + 1,
     }
+
+
+# intervals of a run's summary
+
+
+def test_wilson_by_hand() -> None:
+    """8 of 10: z² = 3.8415; middle (0.8 + 0.19207) / 1.38415 = 0.71674, half
+    1.95996 / 1.38415 · √(0.016 + 0.0096037) = 0.22657."""
+    assert wilson(8, 10) == pytest.approx([0.71674 - 0.22657, 0.71674 + 0.22657], abs=1e-4)
+    assert wilson(0, 10) == pytest.approx([0.0, 3.8415 / 13.8415], abs=1e-4)
+    assert wilson(0, 0) is None
+
+
+def test_equal_values_are_bounded_on_both_sides() -> None:
+    """Of 4 equal values a share of 1 - 0.025^(1/4) = 0.6024 may differ."""
+    assert bounded([0.5] * 4, 0.0)[1] == pytest.approx([0.5 - 0.3012, 0.5 + 0.3012], abs=1e-4)
+    assert bounded([0.0] * 4, -1.0)[1] == pytest.approx([-0.6024, 0.6024], abs=1e-4)
+    assert bounded([0.3], 0.0) == (0.3, None)
+
+
+def test_a_summary_has_an_interval_for_every_figure() -> None:
+    base = [hits(n, name=f"p{i}", level=2 + i % 2) for i, n in enumerate((0, 1, 2, 3))]
+    final = [hits(n, name=f"p{i}", level=2 + i % 2) for i, n in enumerate((1, 1, 4, 3))]
+    found = intervals(base, final)
+    assert set(found) == {"mean@4", "pass@4", "maj@4", "by_level"}
+    block = difference(base, final)
+    assert block["ci95"] == found
+    assert found["mean@4"]["delta"] == block["delta_ci95"]
+    assert found["mean@4"]["base"] == estimates(base)["mean@4"]["ci95"]
+    assert found["by_level"]["3"] == {
+        "base": estimates(base[1::2])["mean@4"]["ci95"],
+        "final": estimates(final[1::2])["mean@4"]["ci95"],
+        "delta": changes(base[1::2], final[1::2])["mean@4"]["ci95"],
+    }
+    assert intervals(base[:1], final[:1])["pass@4"]["base"] is None

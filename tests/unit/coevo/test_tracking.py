@@ -38,10 +38,28 @@ SUMMARY: dict[str, Any] = {
             "pass@8": {"base": 0.78, "final": 0.80},
             "maj@8": {"base": 0.5, "final": 0.6},
             "by_level": {"2": [0.7, 0.79], "8": [0.1, 0.09]},
+            "ci95": {
+                "mean@8": {"base": [0.38, 0.44], "final": [0.52, 0.58], "delta": [0.108, 0.171]},
+                "pass@8": {"base": [0.7, 0.86], "final": [0.73, 0.87], "delta": [-0.05, 0.09]},
+                "maj@8": {"base": [0.4, 0.6], "final": [0.5, 0.7], "delta": [0.02, 0.18]},
+                "by_level": {
+                    "2": {"base": [0.6, 0.8], "final": [0.7, 0.88], "delta": [0.01, 0.17]},
+                    "8": {"base": None, "final": None, "delta": None},
+                },
+            },
         }
     },
     "curriculum": {"problems": 868, "mastered": 217, "learning": 404, "too_hard": 217},
-    "generator": {"proposals": 576, "valid_rate": [0.62, 0.94], "mean_utility": [0.41, 0.63]},
+    "generator": {
+        "proposals": 576,
+        "valid_rate": [0.62, 0.94],
+        "valid_rate_ci95": [[0.48, 0.75], [0.83, 0.98]],
+        "mean_utility": [0.41, 0.63],
+        "mean_utility_ci95": [[0.33, 0.49], None],
+    },
+    "all_failed": [
+        {"role": "teacher", "task": "verify", "rounds": [2, 3], "message": "all 8 calls failed"}
+    ],
 }
 
 
@@ -224,14 +242,16 @@ def test_the_final_table_at_60_columns() -> None:
     lines = [line.rstrip() for line in shown(60, False, act).splitlines()]
     words = [line.split() for line in lines]
     for row in (
-        "heldout base final change, points",
-        "mean@8 41.2% 55.1% +13.9 [+10.8, +17.1]",
-        "pass@8 78.0% 80.0% +2.0",
-        "maj@8 50.0% 60.0% +10.0",
-        "level 2 70.0% 79.0% +9.0",
-        "level 8 10.0% 9.0% -1.0",
-        "valid rate 62% 94%",
-        "mean utility 0.41 0.63",
+        "heldout base, % final, % change, points",
+        "mean@8 41.2 ±3.2 55.1 ±3.1 +13.9 [+10.8, +17.1]",
+        "pass@8 78.0 ±8.0 80.0 ±7.0 +2.0 [-5.0, +9.0]",
+        "maj@8 50.0 ±10.0 60.0 ±10.0 +10.0 [+2.0, +18.0]",
+        "level 2 70.0 ±10.0 79.0 ±9.0 +9.0 [+1.0, +17.0]",
+        "level 8 10.0 9.0 -1.0",
+        "± and brackets: 95 % intervals, over problems",
+        "rounds 2, 3: all 8 calls failed",
+        "valid rate, % 62 [48, 75] 94 [83, 98]",
+        "mean utility 0.41 [0.33, 0.49] 0.63",
         "mastered 217 25%",
         "too hard 217 25%",
         "untried 30 3%",
@@ -246,6 +266,39 @@ def test_the_final_table_at_60_columns() -> None:
         "      coevo export trial --what model --to trial-model",
     ]
     assert max(map(len, lines)) <= 60
+
+
+def test_the_final_table_fits_whatever_the_figures() -> None:
+    widest = {"base": [0.0, 1.0], "final": [0.0, 1.0], "delta": [-1.0, 1.0]}
+    block = {"metric": "mean@64", "base": 1.0, "final": 0.0, "by_level": {"12": [1.0, 0.0]}}
+    block |= {"ci95": {"mean@64": widest, "by_level": {"12": widest}}}
+    summary = {"schema": 1, "benchmarks": {"heldout": block}}
+    lines = shown(60, False, lambda tracker: tracker.finish(summary)).splitlines()
+    assert ["mean@64", "100.0", "±100.0", "0.0", "±100.0", "-100.0", "[-100.0,", "+100.0]"] in map(
+        str.split, lines
+    )
+    assert max(map(len, lines)) <= 60
+
+
+def test_a_summary_without_intervals_is_shown_all_the_same() -> None:
+    block = {"metric": "mean@8", "base": 0.4, "final": 0.5, "delta_ci95": [0.05, 0.15]}
+    generator = {"proposals": 0, "valid_rate": [None, None], "mean_utility": [None, None]}
+    summary = {"schema": 1, "benchmarks": {"heldout": block}, "generator": generator}
+    words = [
+        line.split()
+        for line in shown(60, False, lambda tracker: tracker.finish(summary)).splitlines()
+    ]
+    assert ["mean@8", "40.0", "50.0", "+10.0", "[+5.0,", "+15.0]"] in words
+    assert ["valid", "rate,", "%", "-", "-"] in words
+    assert ["mean", "utility", "-", "-"] in words
+
+
+def test_roles_whose_calls_all_fail_are_told_in_their_round() -> None:
+    told = "all 8 calls of the Teacher (verify) failed, most often: timeout (6)"
+    lines = shown(
+        60, False, lambda tracker: tracker.log_round(report(3, failing=[told + "\x1b[2J"]))
+    ).splitlines()
+    assert lines[-1] == f"round 3: {told}\\x1b[2J"
 
 
 def test_the_final_table_does_without_what_is_missing() -> None:
