@@ -67,13 +67,12 @@ def test_an_interpolation_is_refused_by_its_key_and_never_resolved(
 def test_the_user_s_own_interpolation_is_resolved_before_it_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MY_TEMPLATE", "mine")
-    config = compose.compose(["agents.solver.template=${oc.env:MY_TEMPLATE}"])
-    assert config.agents.solver.template == "mine"
-    changed = compose.from_plain(plain(), ["agents.solver.template=${oc.env:MY_TEMPLATE}"])
-    assert changed.agents.solver.template == "mine"
-    with pytest.raises(ConfigError, match=r"agents\.solver\.template.* holds an interpolation"):
-        compose.compose([r"agents.solver.template='\${prompt}'"])  # it could not be resumed
+    monkeypatch.setenv("MY_RUNS", "mine")
+    assert compose.compose(["runs_dir=${oc.env:MY_RUNS}"]).runs_dir == "mine"
+    assert compose.from_plain(plain(), ["runs_dir=${oc.env:MY_RUNS}"]).runs_dir == "mine"
+    for text in (r"agents.solver.template='\${prompt}'", r"runs_dir='\${x}'"):
+        with pytest.raises(ConfigError, match=r"\$\{…\}"):
+            compose.compose([text])  # it could not be resumed
 
 
 def test_aliases_do_not_multiply(tmp_path: Path) -> None:
