@@ -12,7 +12,6 @@ if __name__ == "__main__":  # before what takes time: Ctrl-C can come while modu
 
 import argparse
 import re
-import shlex
 import sys
 import tempfile
 import traceback
@@ -158,7 +157,9 @@ def _again(error: Exception, words: Sequence[str]) -> str:
     """The command that confirms what a folder asks for, where that is what is missing."""
     if type(error).__name__ != "Unconfirmed":
         return ""
-    return f": {shlex.join(['coevo', *words, '--trust'])}"
+    from coevo.program import command
+
+    return f": {command(*words, '--trust')}"
 
 
 def _stopped(message: str) -> int:
