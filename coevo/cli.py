@@ -22,7 +22,6 @@ from typing import NoReturn
 from coevo import __version__, interruption
 from coevo.config import Config, nearest
 from coevo.failures import told
-from coevo.program import command
 from coevo.streams import make_patient
 
 RUN_EXAMPLES = """
@@ -158,6 +157,8 @@ def _again(error: Exception, words: Sequence[str]) -> str:
     """The command that confirms what a folder asks for, where that is what is missing."""
     if type(error).__name__ != "Unconfirmed":
         return ""
+    from coevo.program import command
+
     return f": {command(*words, '--trust')}"
 
 
@@ -249,15 +250,19 @@ def _run(words: Sequence[str]) -> int:
         start(configs[0])
         return 0
     check(jobs, check_start)
-    return sweep(jobs, start, lambda error: str(error) if _status(error) else _defect(error))
+    return sweep(jobs, start, _said)
+
+
+def _said(error: Exception) -> str:
+    return (told(error) or str(error)) if _status(error) else _defect(error)
 
 
 def _warn(configs: Sequence[Config]) -> None:
     """Says once what the prompts of all these runs lack."""
     from coevo.prompt_check import warnings
 
-    for warning in dict.fromkeys(text for config in configs for text in warnings(config)):
-        print(f"warning: {warning}", file=sys.stderr)
+    for line in dict.fromkeys(line for config in configs for line in warnings(config)):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _add_trust(parser: Parser) -> None:

@@ -271,9 +271,10 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = [override.lstrip("+") for override in checked(overrides)]
+    given = nested(overrides)
     refuse_foreign_values(plain)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), plain, nested(overrides))
+        merged = OmegaConf.merge(OmegaConf.structured(Config), plain, given)
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(explain(error)) from error

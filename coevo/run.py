@@ -144,7 +144,10 @@ def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str,
             f"evaluated as a last one is; {more}"
         )
     others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
-    summary = None if others else read_summary(folder)
+    try:
+        summary = None if others else read_summary(folder)
+    except ConfigError:  # damaged: it is written anew
+        return None
     if summary is None or summary["rounds"] != done:
         return None
     print(f"{printable(folder)} has finished: {done} round{'s' * (done != 1)}; {more}")

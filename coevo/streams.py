@@ -37,6 +37,7 @@ class Patient(io.TextIOWrapper):
         os.dup2(nowhere, self.fileno())  # so that nothing is left that fails again
         os.close(nowhere)
         if not (self._lenient or isinstance(error, BrokenPipeError)):
+            error.filename = "standard output"  # for the message
             raise error
 
 

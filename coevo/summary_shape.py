@@ -20,6 +20,11 @@ def _pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_number, value))
 
 
+def _pair_if_any(value: Any) -> bool:
+    """A rate of 0 of 0 is no number."""
+    return value == [None, None] or _pair(value)
+
+
 def _pairs(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_pair, value.values()))
 
@@ -30,7 +35,7 @@ SUMMARY: dict[str, Test] = {
     "benchmarks": lambda value: isinstance(value, dict),
     "generator": lambda value: isinstance(value, dict),
 }
-GENERATOR: dict[str, Test] = {"valid_rate": _pair, "mean_utility": _pair}
+GENERATOR: dict[str, Test] = {"valid_rate": _pair_if_any, "mean_utility": _pair_if_any}
 BENCHMARK: dict[str, Test] = {
     "metric": lambda value: isinstance(value, str),
     "base": _number,

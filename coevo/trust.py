@@ -69,8 +69,8 @@ def confirm(
     if found:
         listed = ", ".join(f"{one.key}={one.value[:120]!r} ({one.what})" for one in found)
         raise Unconfirmed(
-            f"{folder} asks for what lies outside of it: {listed}. If you know whose folder it is, "
-            f"confirm this with {FLAG}, or give the same values on the command line"
+            f"{folder} asks for what lies outside of it: {listed}. Give the same values on the "
+            f"command line, or, if you know whose folder it is, confirm all of it with {FLAG}"
         )
 
 
@@ -212,4 +212,4 @@ def _has(given: Any, keys: Keys) -> bool:
         if not isinstance(given, Mapping) or key not in given:
             return False
         given = given[key]
-    return not isinstance(given, Mapping)
+    return True

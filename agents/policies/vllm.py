@@ -62,6 +62,8 @@ class VLLMPolicy:
             model=str(folder),
             dtype=precision.chosen(dtype, "cpu" if self.on_cpu else "cuda"),
             seed=0,
+            trust_remote_code=False,
+            load_format="safetensors",  # no pickle
             max_model_len=config.max_model_len,
             max_num_seqs=batch_size,
             kv_cache_memory_bytes=int(config.kv_cache_gib * 2**30),
