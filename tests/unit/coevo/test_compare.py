@@ -71,7 +71,10 @@ def make_run(
         "delta_ci95": [0.0, 1.0], f"pass@{k}": {"base": 1.0, "final": 1.0}, "problems": 2,
         "by_level": {"2": [1 / k, shares[0]], "3": [1 / k, shares[1]]},
     }  # fmt: skip
-    summary = {"schema": 1, "seed": seed, "rounds": 2, "benchmarks": {"heldout": block}}
+    summary = {
+        "schema": 1, "seed": seed, "rounds": 2, "benchmarks": {"heldout": block},
+        "generator": {"valid_rate": [None, None], "mean_utility": [None, None]},
+    }  # fmt: skip
     (path / "summary.json").write_text(json.dumps(summary))
     return path
 

@@ -185,7 +185,11 @@ def test_the_console_and_its_warnings(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_compare(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     block = {"metric": "mean@1", "base": 0.0, "final": 0.0, "delta": 0.0, "by_level": {}}
-    summary = {"schema": 1, "seed": 0, "rounds": 1, "benchmarks": {"heldout": block}}
+    block |= {"delta_ci95": [0.0, 0.0], "problems": 1}
+    summary = {
+        "schema": 1, "seed": 0, "rounds": 1, "benchmarks": {"heldout": block},
+        "generator": {"valid_rate": [None, None], "mean_utility": [None, None]},
+    }  # fmt: skip
     (run.path / "summary.json").write_text(json.dumps(summary))
     with run.store.transaction():
         for t in (0, 1):
