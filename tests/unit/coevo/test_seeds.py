@@ -101,7 +101,9 @@ def test_a_million_seeds_of_a_small_world_are_refused_soon() -> None:
 
 
 def test_a_device_is_no_file() -> None:
-    assert "/dev/zero cannot be read: it is a pipe or a device, not a file" in refusal(Path("/dev/zero"))
+    assert "/dev/zero cannot be read: it is a pipe or a device, not a file" in refusal(
+        Path("/dev/zero")
+    )
 
 
 def test_a_file_is_read_in_order(tmp_path: Path) -> None:
