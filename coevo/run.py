@@ -32,7 +32,7 @@ from coevo.record import RoundRecord
 from coevo.run_folder import check_files, make_environment, read_summary
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
-from coevo.store import Store
+from coevo.store import Store, StoreError
 from coevo.summary import digest, summarize
 from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
@@ -103,8 +103,6 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
-    if (summary := _finished(config, folder, changes)) is not None:
-        return summary
     confirm(config, folder, overrides, trust=trust)
     for change in changes:
         if TOLD.match(change):
@@ -117,21 +115,24 @@ def resume(
                 f"{folder / 'config.yaml'} was edited, is damaged, or is another run's: put it back, "
                 "or write --allow-changes to go on with what it says"
             )
+        if (summary := _finished(config, folder, store, changes)) is not None:
+            return summary
         environment = make_environment(config.environment)
         given = _given(config, environment)
         compose.save(config, folder / "config.yaml", run_id)
         return _drive(config, watch, store, given)
 
 
-def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str, Any] | None:
+def _finished(
+    config: Config, folder: Path, store: Store, changes: Sequence[str]
+) -> dict[str, Any] | None:
     """The summary of a run that has as many rounds as are asked for; None if there is work to do.
 
     Raises `ConfigError` if it has more, or if it was stopped before the last of these rounds was
-    evaluated. A finished run is only taken up again for other settings than `rounds`.
+    evaluated. A finished run is only taken up again for other settings than `rounds`, and where
+    something of it is damaged.
     """
-    with closing(Store(folder / "run.db", read_only=True)) as store:
-        done = store.last_round()
-        evaluated = bool(store.evaluation(done, "heldout"))
+    done = store.last_round()
     more = f"write rounds={done + 1} or more to go on"
     if done < 1 or config.rounds > done:
         return None
@@ -140,15 +141,17 @@ def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str,
             f"rounds={config.rounds}: {folder} has {done} rounds already, and cannot have fewer; {more}, "
             f"or start another run: {command('run', f'rounds={config.rounds}')} …"
         )
-    if not evaluated:
+    if any(one.startswith("rounds:") for one in changes) and not store.evaluation(done, "heldout"):
         raise ConfigError(
             f"rounds={config.rounds}: {folder} was stopped after round {done} of more, which was not "
             f"evaluated as a last one is; {more}"
         )
     others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
     try:
-        summary = None if others else read_summary(folder)
-    except ConfigError:  # damaged: it is written anew
+        check(store)
+        _, state, damaged = checkpoint.newest(folder / "checkpoints", done)
+        summary = None if others or damaged or state["round"] != done else read_summary(folder)
+    except (StoreError, checkpoint.CheckpointError, ConfigError):  # what can be is made anew
         return None
     if summary is None or summary["rounds"] != done:
         return None

@@ -16,7 +16,9 @@ INSIDE = "from coevo.program import command; print(command('resume', 'my runs/a'
 
 def script(path: Path, content: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!{sys.executable}\nimport os, sys; sys.path.insert(0, {str(ROOT)!r})\n{content}\n")
+    path.write_text(
+        f"#!{sys.executable}\nimport os, sys; sys.path.insert(0, {str(ROOT)!r})\n{content}\n"
+    )
     path.chmod(0o755)
     return path
 

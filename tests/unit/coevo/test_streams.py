@@ -42,7 +42,11 @@ def test_a_reader_that_has_gone_is_no_error(line: str, status: int) -> None:
 def test_a_full_disk_is_told() -> None:
     status, _, err = shell(f"{COEVO} --version > /dev/full")
     assert status == 1
-    assert err.startswith("coevo: ") and "standard output: no space left" in err and err.count("\n") == 1
+    assert (
+        err.startswith("coevo: ")
+        and "standard output: no space left" in err
+        and err.count("\n") == 1
+    )
 
 
 def test_a_closed_stream_is_not_taken_by_the_next_file(tmp_path: Path) -> None:
