@@ -24,15 +24,16 @@ from coevo.damage import check, whole_rounds
 from coevo.decontamination import EvaluationSets, registered
 from coevo.failing import alarms
 from coevo.files import write_whole
+from coevo.finished import finished
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
 from coevo.program import command
 from coevo.record import RoundRecord
-from coevo.run_folder import check_files, make_environment, read_summary
+from coevo.run_folder import check_files, make_environment
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, sample_seeds
-from coevo.store import Store, StoreError
+from coevo.store import Store
 from coevo.summary import digest, summarize
 from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
@@ -115,54 +116,12 @@ def resume(
                 f"{folder / 'config.yaml'} was edited, is damaged, or is another run's: put it back, "
                 "or write --allow-changes to go on with what it says"
             )
-        if (summary := _finished(config, folder, store, changes)) is not None:
+        if (summary := finished(config, folder, store, changes)) is not None:
             return summary
         environment = make_environment(config.environment)
         given = _given(config, environment)
         compose.save(config, folder / "config.yaml", run_id)
         return _drive(config, watch, store, given)
-
-
-def _finished(
-    config: Config, folder: Path, store: Store, changes: Sequence[str]
-) -> dict[str, Any] | None:
-    """The summary of a run that has as many rounds as are asked for; None if there is work to do.
-
-    Raises `ConfigError` if it has more, or if it was stopped before the last of these rounds was
-    evaluated. A finished run is only taken up again for other settings than `rounds`, and where
-    something of it is damaged.
-    """
-    done = store.last_round()
-    more = f"write rounds={done + 1} or more to go on"
-    if done < 1 or config.rounds > done:
-        return None
-    if config.rounds < done:
-        raise ConfigError(
-            f"rounds={config.rounds}: {folder} has {done} rounds already, and cannot have fewer; {more}, "
-            f"or start another run: {command('run', f'rounds={config.rounds}')} …"
-        )
-    if any(one.startswith("rounds:") for one in changes) and not store.evaluation(done, "heldout"):
-        raise ConfigError(
-            f"rounds={config.rounds}: {folder} was stopped after round {done} of more, which was not "
-            f"evaluated as a last one is; {more}"
-        )
-    others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
-    try:
-        check(store)
-        _, state, damaged = checkpoint.newest(folder / "checkpoints", done)
-        summary = None if others or damaged or state["round"] != done else read_summary(folder)
-    except (StoreError, checkpoint.CheckpointError, ConfigError):  # what can be is made anew
-        return None
-    if summary is None or summary["rounds"] != done:
-        return None
-    print(f"{printable(folder)} has finished: {done} round{'s' * (done != 1)}; {more}")
-    if config.tracker.console:
-        from rich.console import Console
-
-        from coevo.tracking.console import print_summary
-
-        print_summary(Console(highlight=False), summary, folder.name, folder)
-    return summary
 
 
 def _drive(config: Config, watch: Watch, store: Store, given: Given) -> dict[str, Any]:

@@ -9,18 +9,18 @@ import pytest
 
 from coevo import compose
 from coevo.config import ConfigError
-from coevo.run import _finished
+from coevo.finished import finished
 from coevo.store import Store
 
 
-def finished(folder: Path, had: int, done: int, wanted: int) -> object:
+def found(folder: Path, had: int, done: int, wanted: int) -> object:
     """Of a run that was to have `had` rounds and was stopped after `done` of them."""
     with closing(Store(folder / "run.db", create=True)) as store:
         for t in range(done + 1):
             with store.transaction():
                 store.add_round(t, {}, {})
         changes = [] if wanted == had else [f"rounds: {had} -> {wanted}"]
-        return _finished(compose.compose([f"rounds={wanted}"]), folder, store, changes)
+        return finished(compose.compose([f"rounds={wanted}"]), folder, store, changes)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,10 @@ def test_rounds_that_a_run_cannot_have_are_refused(
     had: int, done: int, wanted: int, expected: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=expected):
-        finished(tmp_path, had, done, wanted)
+        found(tmp_path, had, done, wanted)
 
 
 @pytest.mark.parametrize(("had", "done", "wanted"), [(5, 4, 5), (4, 4, 6), (4, 0, 1), (4, 4, 4)])
 def test_there_is_work_to_do(had: int, done: int, wanted: int, tmp_path: Path) -> None:
     """The last of them: all rounds are there, but the summary is not."""
-    assert finished(tmp_path, had, done, wanted) is None
+    assert found(tmp_path, had, done, wanted) is None
