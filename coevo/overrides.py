@@ -277,7 +277,14 @@ def swept(key: str, text: str) -> str:
         and any(one.strip()[:1] not in ("'", '"') for one in pieces)
     ):
         pieces = [text]
-    return ",".join(literal(value(key, piece), quoted) for piece in pieces)
+    return ",".join(literal(value(key, piece), _word) for piece in pieces)
+
+
+def _word(text: str) -> str:
+    """The text as it is, where Hydra's grammar takes it for a text too, else in quotes."""
+    plain = re.fullmatch(r"[A-Za-z][\w./-]*", text, re.ASCII)
+    other = text.lower() in ("true", "false", "null", "none", "nan", "inf")
+    return text if plain and not other else quoted(text)
 
 
 # -- groups ---------------------------------------------------------------------------------------

@@ -22,12 +22,13 @@ from coevo.damage import check, whole_rounds
 from coevo.decontamination import EvaluationSets, registered
 from coevo.failing import alarms
 from coevo.files import write_whole
+from coevo.finished import finished
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
 from coevo.program import command
 from coevo.record import RoundRecord
-from coevo.run_folder import check_files, make_environment, read_summary
+from coevo.run_folder import check_files, make_environment
 from coevo.seeding import derive
 from coevo.seeds import read_seeds, reference_lessons, sample_seeds, tell
 from coevo.store import Store
@@ -101,8 +102,6 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
-    if (summary := _finished(config, folder, changes)) is not None:
-        return summary
     confirm(config, folder, overrides, trust=trust)
     for change in changes:
         if TOLD.match(change):
@@ -115,49 +114,12 @@ def resume(
                 f"{folder / 'config.yaml'} was edited, is damaged, or is another run's: put it back, "
                 "or write --allow-changes to go on with what it says"
             )
+        if (summary := finished(config, folder, store, changes)) is not None:
+            return summary
         environment = make_environment(config.environment)
         given = _given(config, environment)
         compose.save(config, folder / "config.yaml", run_id)
         return _drive(config, watch, store, given)
-
-
-def _finished(config: Config, folder: Path, changes: Sequence[str]) -> dict[str, Any] | None:
-    """The summary of a run that has as many rounds as are asked for; None if there is work to do.
-
-    Raises `ConfigError` if it has more, or if it was stopped before the last of these rounds was
-    evaluated. A finished run is only taken up again for other settings than `rounds`.
-    """
-    with closing(Store(folder / "run.db", read_only=True)) as store:
-        done = store.last_round()
-        evaluated = bool(store.evaluation(done, "heldout"))
-    more = f"write rounds={done + 1} or more to go on"
-    if done < 1 or config.rounds > done:
-        return None
-    if config.rounds < done:
-        raise ConfigError(
-            f"rounds={config.rounds}: {folder} has {done} rounds already, and cannot have fewer; {more}, "
-            f"or start another run: {command('run', f'rounds={config.rounds}')} …"
-        )
-    if not evaluated:
-        raise ConfigError(
-            f"rounds={config.rounds}: {folder} was stopped after round {done} of more, which was not "
-            f"evaluated as a last one is; {more}"
-        )
-    others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
-    try:
-        summary = None if others else read_summary(folder)
-    except ConfigError:  # damaged: it is written anew
-        return None
-    if summary is None or summary["rounds"] != done:
-        return None
-    print(f"{printable(folder)} has finished: {done} round{'s' * (done != 1)}; {more}")
-    if config.tracker.console:
-        from rich.console import Console
-
-        from coevo.tracking.console import print_summary
-
-        print_summary(Console(highlight=False), summary, folder.name, folder)
-    return summary
 
 
 def _drive(config: Config, watch: Watch, store: Store, given: Given) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from coevo.config import ConfigError
 from coevo.explain import explain
 from coevo.interesting import overview
 from coevo.model_card import command
-from coevo.run import resume
 from coevo.run_folder import RunFolder, open_run
 
 
@@ -110,7 +107,8 @@ def test_eval_of_a_run_at_work_names_the_round_of_its_weights(
 def test_a_finished_run_is_told_to_be_finished_and_left_alone(
     copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {path: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    files = [path for path in copied.iterdir() if path.is_file() and path.name != ".lock"]
+    before = {path: path.read_bytes() for path in files}
     for words in ([], ["rounds=2"]):
         assert cli.main(["resume", str(copied), *words]) == 0
         out = capsys.readouterr().out
@@ -126,14 +124,6 @@ def test_a_run_cannot_have_fewer_rounds_than_it_has(
     err = capsys.readouterr().err
     assert "has 2 rounds already, and cannot have fewer; write rounds=3 or more" in err
     assert (copied / "config.yaml").read_bytes() == before
-
-
-def test_a_run_that_was_stopped_does_not_end_at_a_round_without_an_evaluation(copied: Path) -> None:
-    with closing(sqlite3.connect(copied / "run.db")) as db, db:
-        db.execute("DELETE FROM evaluations WHERE round = 2")
-    (copied / "summary.json").unlink()
-    with pytest.raises(ConfigError, match="stopped after round 2 of more, which was not evaluated"):
-        resume(copied, ["rounds=2"])
 
 
 # explain
