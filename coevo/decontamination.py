@@ -155,7 +155,7 @@ def registered(config: Config, heldout: Iterable[Problem]) -> EvaluationSets:
             raise ConfigError(f"{where}: {error}") from error
         if left_out:
             told = f"{where}: {len(left_out):,} rows left out: {summary(left_out)}"
-            print(printable(told), file=sys.stderr)
+            print(printable(told), file=sys.stderr, flush=True)
     return EvaluationSets(sets, config.decontamination)
 
 

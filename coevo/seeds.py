@@ -112,7 +112,7 @@ def tell(where: str, left_out: Sequence[LeftOut]) -> None:
     """Says on stderr which rows are not used, if any."""
     if left_out:
         told = f"{where}: {len(left_out):,} rows left out: {summary(left_out)}"
-        print(printable(told), file=sys.stderr)
+        print(printable(told), file=sys.stderr, flush=True)
 
 
 Placed = tuple[str, Problem]  # where a seed stands, and the seed
