@@ -11,11 +11,11 @@ class Patient(io.TextIOWrapper):
     """A text stream whose reader may go at any time: what is written then goes nowhere.
 
     Text that its encoding lacks is written out (`\\u202e`). Other errors, such as a full disk, are
-    raised, unless the stream is `lenient`.
+    raised, unless the stream is `lenient`, as standard error is; that shows every line at once.
     """
 
     def __init__(self, stream: io.TextIOWrapper, lenient: bool):
-        encoding, lines = stream.encoding, stream.line_buffering
+        encoding, lines = stream.encoding, lenient or stream.line_buffering
         self._lenient = lenient
         super().__init__(stream.detach(), encoding, errors="backslashreplace", line_buffering=lines)
 

@@ -56,3 +56,11 @@ def test_a_closed_stream_is_not_taken_by_the_next_file(tmp_path: Path) -> None:
         f"file = open({str(tmp_path / 'x')!r}, 'w'); os._exit(file.fileno())"
     )
     assert shell(f"'{sys.executable}' -c \"{program}\" >&- 2>&- <&-")[0] > 2
+
+
+def test_a_line_on_standard_error_is_shown_at_once(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from coevo.streams import make_patient; make_patient();"
+        "print('a warning', file=sys.stderr); os._exit(0)"  # nothing is flushed at the end
+    )
+    assert shell(f"'{sys.executable}' -c \"{program}\"")[2] == "a warning\n"
