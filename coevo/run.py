@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import statistics
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,7 +14,7 @@ from typing import Any
 
 import environments
 from agents.records import Completion, Group
-from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
+from agents.remote import InlineRuntime, Runtime, RuntimeUnfit, WorkerLost, make_runtime
 from agents.roles.solver import solver_prompt
 from coevo import checkpoint, compose
 from coevo.claim import RunError, guarded, locked, new_folder
@@ -53,8 +54,18 @@ def start(config: Config) -> dict[str, Any]:
     environment = make_environment(config.environment)
     given = _given(config, environment)  # before anything is written
     folder = new_folder(config)
-    with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
-        return _drive(config, folder, store, given)
+    try:
+        with locked(folder), guarded(folder), closing(Store(folder / "run.db")) as store:
+            return _drive(config, folder, store, given)
+    except RuntimeUnfit:
+        if _unused(folder):  # the name is free for the next try
+            shutil.rmtree(folder)
+        raise
+
+
+def _unused(folder: Path) -> bool:
+    """Whether no round was begun: no checkpoint, and nothing spent at an endpoint."""
+    return not any((folder / name).exists() for name in ("checkpoints", "spending.db"))
 
 
 def resume(
@@ -118,11 +129,14 @@ class Session:
     def run(self) -> dict[str, Any]:
         config, first = self.config, self._rewind() + 1
         last = max(config.rounds, first - 1)
-        self.tracker.start(self._info(first))
         self.runtime = make_runtime(
-            config.runtime.kind, config.runtime.address, config.runtime.restarts
+            config.runtime.kind,
+            config.runtime.address,
+            config.runtime.restarts,
+            self.folder / "logs",
         )
         self.team = Team(config, self.runtime)
+        self.tracker.start(self._info(first))
         self.curriculum = self._curriculum()
         self.loop = Loop(
             config, self.environment, self.given.heldout, self.given.sets, self.team,

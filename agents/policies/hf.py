@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,12 @@ def distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         probabilities = probabilities.scatter(-1, order, ordered.masked_fill(outside, 0.0))
         probabilities = probabilities / probabilities.sum(-1, keepdim=True)
     return probabilities
+
+
+def _cache_name(model: Any) -> str:
+    """The argument in which a model takes its cache; those that are recurrent throughout have their own."""
+    arguments = inspect.signature(model.forward).parameters
+    return "cache_params" if "cache_params" in arguments else "past_key_values"
 
 
 class HFPolicy:
@@ -100,14 +107,16 @@ class HFPolicy:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         model = models.causal(self.model)
         cache = DynamicCache(config=model.config)
+        kept = {_cache_name(model): cache}
         logits = model(
             input_ids=input_ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             logits_to_keep=1,
+            **kept,
         ).logits[:, -1]
-        cache.batch_repeat_interleave(n)
+        # by its rows: recurrent layers know no other way to repeat or drop some
+        cache.reorder_cache(torch.arange(len(ids), device=self.device).repeat_interleave(n))
         logits = logits.repeat_interleave(n, 0)
         mask = mask.repeat_interleave(n, 0)
         position = mask.sum(-1, keepdim=True)
@@ -133,7 +142,7 @@ class HFPolicy:
             if len(alive) == 0 or step == limit - 1:
                 break
             if len(alive) <= 0.75 * len(rows):  # let finished rows go
-                cache.batch_select_indices(alive)
+                cache.reorder_cache(alive)
                 rows, drawn, ended = rows[alive], drawn[alive], ended[alive]
                 mask, position = mask[alive], position[alive]
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
@@ -141,7 +150,7 @@ class HFPolicy:
                 input_ids=drawn,
                 attention_mask=mask,
                 position_ids=position,
-                past_key_values=cache,
+                **kept,
             ).logits[:, -1]
             position = position + 1
         return [
