@@ -17,6 +17,7 @@ from coevo.config import (
     fields_of,
     nearest,
 )
+from coevo.unused import check_unused
 from coevo.utility import UTILITIES
 
 PAIRED = tuple(name for name in PREFERENCE if name != "kto")
@@ -93,6 +94,7 @@ def _validate_relations(config: Config) -> None:
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
+    check_unused(config)
 
 
 def _validate_learner(where: str, block: RoleConfig) -> None:

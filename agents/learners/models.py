@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agents import adapters
-from agents.model_files import model_folder
+from agents.model_files import ModelUnavailable, model_folder
 
 ADAPTER_SEED = 0  # of the adapters' random start: the same in every run, as the base model is
 DEFAULT = "default"  # PEFT's name for the only adapters of a model
@@ -56,12 +56,12 @@ def before_training(learner: Any) -> Iterator[Any]:
 
 
 def teacher(learner: Any) -> Any:
-    """The model whose distribution is distilled. Raises `ValueError` where its tokens are others."""
+    """The model whose distribution is distilled. Raises `ModelUnavailable` where its tokens are others."""
     name = learner.config.teacher
     if name not in learner.frozen:
         tokenizer = AutoTokenizer.from_pretrained(model_folder(name))
         if tokenizer.get_vocab() != learner.tokenizer.get_vocab():
-            raise ValueError(
+            raise ModelUnavailable(
                 f"learner.teacher={name} has another vocabulary than {learner.name}: distillation "
                 "compares distributions over the same tokens; write a teacher of the same family"
             )

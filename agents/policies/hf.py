@@ -45,12 +45,6 @@ def distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return probabilities
 
 
-def _cache_name(model: Any) -> str:
-    """The argument in which a model takes its cache; those that are recurrent throughout have their own."""
-    arguments = inspect.signature(model.forward).parameters
-    return "cache_params" if "cache_params" in arguments else "past_key_values"
-
-
 class HFPolicy:
     """Samples from a causal language model on one device."""
 
@@ -107,7 +101,8 @@ class HFPolicy:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         model = models.causal(self.model)
         cache = DynamicCache(config=model.config)
-        kept = {_cache_name(model): cache}
+        recurrent = "cache_params" in inspect.signature(model.forward).parameters  # throughout
+        kept = {"cache_params" if recurrent else "past_key_values": cache}
         logits = model(
             input_ids=input_ids,
             attention_mask=mask,
@@ -148,7 +143,7 @@ class HFPolicy:
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
             logits = model(
                 input_ids=drawn,
-                attention_mask=mask,
+                attention_mask=None if recurrent else mask,  # such a state has no padding in it
                 position_ids=position,
                 **kept,
             ).logits[:, -1]

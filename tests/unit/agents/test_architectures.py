@@ -61,7 +61,11 @@ def test_drawn_from_the_models_own_distribution_and_learned_from(folder: Path) -
     policy = HFPolicy(str(folder))
     texts = ("1+2=", "12+345=?", "7")
     prompts = [
-        Prompt(text=text, task="solve", problem=Problem(domain="none", family="none", statement=text, answer=None))
+        Prompt(
+            text=text,
+            task="solve",
+            problem=Problem(domain="none", family="none", statement=text, answer=None),
+        )
         for text in texts
     ]
     drawn = policy.sample(prompts, 3, Sampling(max_tokens=12, stop=("1", "2")), seeds=[1, 2, 3])
