@@ -90,12 +90,12 @@ def _unsaid(*_: Any, **__: Any) -> None: ...
 
 
 def started(ray: Any) -> LocalCluster:
-    """A new cluster; a second try where the first took Ray longer than it waits."""
+    """A new cluster; a second try where a busy machine took longer than Ray waits."""
     try:
         return LocalCluster(ray)
-    except OSError:  # no room, no right: a second try would not help
-        raise
-    except Exception:
+    except Exception as error:
+        if "timed out" not in str(error):
+            raise
         return LocalCluster(ray)
 
 

@@ -90,6 +90,8 @@ class InlineHandle:
 class Calls(Protocol):
     """What the handles need of the runtime that their actors are of."""
 
+    def check(self) -> None: ...
+
     def ready(self, references: list[Any], seconds: float | None = None) -> list[Any]: ...
 
     def get(self, reference: Any, told: str) -> Any: ...
@@ -130,6 +132,7 @@ class RayHandle:
         self.runtime.wait_for(ping, f"{self.name} worker {worker}")
 
     def _send(self, worker: int, method: str, arguments: tuple[Any, ...]) -> Any:
+        self.runtime.check()
         return self.actors[worker].call.remote(method, *arguments)
 
     def call(self, method: str, *arguments: Any) -> Any:

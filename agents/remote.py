@@ -199,6 +199,12 @@ class RayRuntime:
 
     # -- waiting, which ends with the cluster ------------------------------------------------------
 
+    def check(self) -> None:
+        """Raises `WorkerLost` if the local cluster has ended. To be asked before Ray is given anything:
+        it ends this process without a word where it cannot reach the raylet any more."""
+        if self.local is not None and (ended := self.local.lost()):
+            raise self.loss(ended)
+
     def ready(self, references: list[Any], seconds: float | None = None) -> list[Any]:
         """One of the references with a result; none after so many seconds.
 
@@ -206,12 +212,11 @@ class RayRuntime:
         """
         end = math.inf if seconds is None else time.monotonic() + seconds
         while True:
+            self.check()
             left = end - time.monotonic()
             ready, _ = self.ray.wait(references, timeout=max(0.0, min(LOOK_SECONDS, left)))
             if ready or left <= 0:
                 return ready
-            if self.local is not None and (ended := self.local.lost()):
-                raise self.loss(ended)
 
     def get(self, reference: Any, told: str) -> Any:
         """The result, or the error as the role raised it.
@@ -254,6 +259,7 @@ class RayRuntime:
 
     def put(self, value: Any) -> Any:
         """A reference to the value, for any number of calls."""
+        self.check()
         return self.ray.put(value)
 
     def end(self, actor: Any) -> None:

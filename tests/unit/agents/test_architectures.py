@@ -55,6 +55,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def problem(text: str) -> Problem:
+    return Problem(domain="none", family="none", statement=text, answer=None)
+
+
 def test_drawn_from_the_models_own_distribution_and_learned_from(folder: Path) -> None:
     """Several prompts of several lengths, several samples of each, some ending before the others:
     log-probabilities are those of a pass over each completion alone."""

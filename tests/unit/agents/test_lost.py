@@ -77,6 +77,8 @@ def test_the_end_of_the_cluster_ends_every_wait(
         role.call("wait")
     with pytest.raises(WorkerLost):
         ray.ready(waiting)
+    with pytest.raises(WorkerLost):  # weights go through the raylet: Ray would end this process
+        role.load_weights(bytes(2**20), 1)
     assert time.monotonic() - begun < SECONDS
     ray.close()
     assert members(token) == []
