@@ -1,8 +1,9 @@
-"""What a process is told once: no progress bars or advice on the user's console, and to keep its memory."""
+"""What a process is told once: no progress bars on the user's console, to keep its memory, to wait asleep."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 LARGEST_KEPT = 32 * 2**20  # bytes; glibc knows no more
@@ -28,3 +29,12 @@ def keep_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
     mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+
+
+def wait_asleep() -> None:
+    """Threads of a matrix product that wait for each other sleep; says so before torch is imported.
+
+    By default they spin. Where another program has one of their cores, the thread that runs then spins
+    for a whole time slice at every operation, for the one that does not: that took fifty times as long.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -6,26 +6,41 @@ torch threads, so that the same seed gives the same run, bit for bit on CPU, in 
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Protocol
 
-GRACE_SECONDS = 60.0  # for the ranks beside one that failed, to fail as well or to be found dead
-Factory = Callable[[], Any]
+from agents import cluster
+from agents.handles import (
+    ActorDied,
+    Factory,
+    Handle,
+    InlineHandle,
+    RayGroup,
+    RayHandle,
+    WorkerLost,
+)
+from agents.quiet import wait_asleep
+
+__all__ = [
+    "Handle", "InlineRuntime", "Placement", "RayGroup", "RayHandle", "RayRuntime", "Runtime",
+    "RuntimeUnfit", "Worker", "WorkerLost", "make_runtime",
+]  # fmt: skip
+
+LOOK_SECONDS = 1.0  # between two looks at whether the local cluster is still there
+START_SECONDS = 600.0  # for a worker that died to be back, on a machine that has other work
 
 
 class RuntimeUnfit(RuntimeError):
     """The machines cannot hold what is asked for; the message says what and what to write."""
-
-
-class WorkerLost(RuntimeError):
-    """An actor died and could not be restarted, or held state that only a checkpoint has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,27 +58,6 @@ class Placement:
     stateful: bool = False
 
 
-class Handle(Protocol):
-    """One role or learner, behind one or several workers. A method may be that of a part of it, such
-    as `policy.sleep`."""
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        """The result of the method on the first worker."""
-        ...
-
-    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
-        """`method(part, *shared)` on each worker's part of the items; results in their order."""
-        ...
-
-    def each(self, method: str) -> None:
-        """The method on every worker."""
-        ...
-
-    def load_weights(self, weights: bytes, version: int) -> None:
-        """New weights for every worker, those restarted later too."""
-        ...
-
-
 class Runtime(Protocol):
     def start(self, name: str, factory: Factory, place: Placement) -> Handle:
         """Builds `factory()` in each worker."""
@@ -72,52 +66,11 @@ class Runtime(Protocol):
     def close(self) -> None: ...
 
 
-def _parts(items: Sequence[Any], workers: int) -> list[list[Any]]:
-    """Worker w gets items w, w + workers, …"""
-    return [list(items[worker::workers]) for worker in range(workers)]
-
-
-def _merge(parts: list[list[Any]], count: int) -> list[Any]:
-    merged: list[Any] = [None] * count
-    for worker, part in enumerate(parts):
-        merged[worker :: len(parts)] = part
-    return merged
-
-
-# -- in this process ------------------------------------------------------------------------------
-
-
-class InlineHandle:
-    def __init__(self, factory: Factory, workers: int, threads: int):
-        self.workers, self.threads = workers, threads
-        self.target = self._run(factory)
-
-    def _run(self, function: Callable[[], Any]) -> Any:
-        import torch
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            return function()
-        finally:
-            torch.set_num_threads(before)
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        return self._run(lambda: attrgetter(method)(self.target)(*arguments))
-
-    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
-        parts = [self.call(method, part, *shared) for part in _parts(items, self.workers)]
-        return _merge(parts, len(items))
-
-    def each(self, method: str) -> None:
-        self.call(method)
-
-    def load_weights(self, weights: bytes, version: int) -> None:
-        self.call("load_weights", weights, version)
-
-
 class InlineRuntime:
     """Everything in this process, one call after the other: for debugging and for tests."""
+
+    def __init__(self) -> None:
+        wait_asleep()
 
     def start(self, name: str, factory: Factory, place: Placement) -> InlineHandle:
         if place.ranks > 1:
@@ -178,149 +131,39 @@ class Worker:
         return result if os.environ["RANK"] == "0" else None
 
 
-class RayHandle:
-    """Calls on actors. A dead stateless actor is restarted by Ray, given its weights again, and its
-    call is repeated: it depends on its arguments alone, so nothing is duplicated."""
-
-    def __init__(self, ray: Any, name: str, actors: list[Any], restarts: int):
-        self.ray, self.name, self.actors, self.restarts = ray, name, actors, restarts
-        self.weights: tuple[Any, int] | None = None
-
-    def _get(self, worker: int, reference: Any, method: str, arguments: tuple[Any, ...]) -> Any:
-        for restart in range(self.restarts + 1):
-            try:
-                if restart:
-                    self._wait_for(worker)
-                    if self.weights is not None:
-                        self.ray.get(self._send(worker, "load_weights", self.weights))
-                    reference = self._send(worker, method, arguments)
-                return self.ray.get(reference)
-            except self.ray.exceptions.RayTaskError as error:
-                raise (error.cause or error) from None  # as the role raised it
-            except (
-                self.ray.exceptions.RayActorError,
-                self.ray.exceptions.OutOfMemoryError,  # Ray kills a worker where memory runs out
-            ) as error:
-                if restart == self.restarts:
-                    raise WorkerLost(f"{self.name} worker {worker} died: {error}") from error
-        raise AssertionError("unreachable")
-
-    def _wait_for(self, worker: int) -> None:
-        """Returns when a worker is back: what it is sent while it restarts would fail at once."""
-        ping = self.actors[worker].process.options(max_task_retries=-1)
-        self.ray.get(ping.remote())
-
-    def _send(self, worker: int, method: str, arguments: tuple[Any, ...]) -> Any:
-        return self.actors[worker].call.remote(method, *arguments)
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        return self._get(0, self._send(0, method, arguments), method, arguments)
-
-    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
-        parts = _parts(items, len(self.actors))
-        sent = [self._send(w, method, (part, *shared)) for w, part in enumerate(parts)]
-        results = [
-            self._get(worker, reference, method, (parts[worker], *shared))
-            for worker, reference in enumerate(sent)
-        ]
-        return _merge(results, len(items))
-
-    def each(self, method: str) -> None:
-        self._all(method, ())
-
-    def load_weights(self, weights: bytes, version: int) -> None:
-        self.weights = (self.ray.put(weights), version)
-        self._all("load_weights", self.weights)
-
-    def _all(self, method: str, arguments: tuple[Any, ...]) -> None:
-        sent = [self._send(worker, method, arguments) for worker in range(len(self.actors))]
-        for worker, reference in enumerate(sent):
-            self._get(worker, reference, method, arguments)
-
-    def processes(self) -> list[int]:
-        """Process ids of the workers."""
-        return self.ray.get([actor.process.remote() for actor in self.actors])
-
-
-class RayGroup:
-    """Calls on ranks, which work as one and wait for each other: where one dies, all are ended."""
-
-    def __init__(self, ray: Any, name: str, actors: list[Any]):
-        self.ray, self.name, self.actors = ray, name, actors
-        place = actors[0].meeting_place.remote()
-        self.joining = [actor.join.remote(r, len(actors), place) for r, actor in enumerate(actors)]
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        self._results(self.joining)
-        given = self.ray.put(arguments)  # once, however many ranks read it
-        return self._results([actor.take_part.remote(method, given) for actor in self.actors])[0]
-
-    def _results(self, sent: list[Any]) -> list[Any]:
-        """What each rank returns. An error that all raise is raised as it is; one that some raise
-        while others wait for them ends them all."""
-        waiting, error = list(sent), None
-        results: dict[int, Any] = {}
-        while waiting:
-            ready, waiting = self.ray.wait(waiting, timeout=GRACE_SECONDS if error else None)
-            if not ready:
-                self._end()
-                break
-            rank = sent.index(ready[0])
-            try:
-                results[rank] = self.ray.get(ready[0])
-            except self.ray.exceptions.RayTaskError as raised:
-                error = error or raised.cause or raised
-            except (
-                self.ray.exceptions.RayActorError,
-                self.ray.exceptions.OutOfMemoryError,
-            ) as dead:
-                self._end()
-                raise WorkerLost(f"{self.name} rank {rank} died: {dead}") from dead
-        if error is not None:
-            raise error
-        return [results[rank] for rank in range(len(sent))]
-
-    def _end(self) -> None:
-        for actor in self.actors:
-            self.ray.kill(actor)
-
-    def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
-        return self.call(method, list(items), *shared)
-
-    def each(self, method: str) -> None:
-        self.call(method)
-
-    def load_weights(self, weights: bytes, version: int) -> None:
-        self.call("load_weights", weights, version)
-
-    def processes(self) -> list[int]:
-        """Process ids of the ranks."""
-        return self.ray.get([actor.process.remote() for actor in self.actors])
-
-
 class RayRuntime:
-    """Roles and learners as Ray actors, on a local cluster of its own or at `address`."""
+    """Roles and learners as Ray actors, on a local cluster of its own or at `address`.
 
-    def __init__(self, address: str | None = None, restarts: int = 3):
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would yield to every other job
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle workers do not spin
-        import ray
+    Raises `RuntimeUnfit` if there is no cluster to work on. What a lost one's processes wrote is copied
+    to `logs`, if given.
+    """
 
-        self.ray, self.restarts = ray, restarts
+    def __init__(self, address: str | None = None, restarts: int = 3, logs: Path | None = None):
+        with cluster.environment():
+            import ray
+
+        self.ray, self.restarts, self.logs, self.lost = ray, restarts, logs, False
+        self.local: cluster.LocalCluster | None = None
         ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in ours.items():  # Ray puts its own in their place
-                signal.signal(number, handler)
+        try:
+            self._connect(address)
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in ours.items():  # Ray puts its own in their place
+                    signal.signal(number, handler)
         self.handles: list[RayHandle | RayGroup] = []
+        self.learners: list[tuple[str, Any]] = []  # actors whose state only a checkpoint has
         self.total_gpus, self.promised = ray.cluster_resources().get("GPU", 0.0), 0.0
+
+    def _connect(self, address: str | None) -> None:
+        try:
+            if address is None:
+                self.local = cluster.started(self.ray)
+            else:
+                with cluster.environment():
+                    cluster.join(self.ray, address)
+        except Exception as error:  # of many kinds, Exception itself among them
+            raise RuntimeUnfit(cluster.why_not(error, address)) from error
 
     def start(self, name: str, factory: Factory, place: Placement) -> RayHandle | RayGroup:
         self._check_gpus(name, place)
@@ -332,12 +175,14 @@ class RayRuntime:
         actors = [actor.remote(factory, place.threads) for _ in range(count)]
         handle: RayHandle | RayGroup
         if place.ranks > 1:
-            handle = RayGroup(self.ray, name, actors)
+            handle = RayGroup(self, name, actors)
         else:
             for worker in actors:
                 worker.prepare.remote()  # all at once; an error shows at the first call
-            handle = RayHandle(self.ray, name, actors, restarts)
+            handle = RayHandle(self, name, actors, restarts)
         self.handles.append(handle)
+        if place.stateful:
+            self.learners += [(name, worker) for worker in actors]
         return handle
 
     def _check_gpus(self, name: str, place: Placement) -> None:
@@ -352,10 +197,90 @@ class RayRuntime:
                 "runtime.address of a larger cluster"
             )
 
+    # -- waiting, which ends with the cluster ------------------------------------------------------
+
+    def check(self) -> None:
+        """Raises `WorkerLost` if the local cluster has ended. To be asked before Ray is given anything:
+        it ends this process without a word where it cannot reach the raylet any more."""
+        if self.local is not None and (ended := self.local.lost()):
+            raise self.loss(ended)
+
+    def ready(self, references: list[Any], seconds: float | None = None) -> list[Any]:
+        """One of the references with a result; none after so many seconds.
+
+        Raises `WorkerLost` if the local cluster has ended: Ray would wait for it to come back.
+        """
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            self.check()
+            left = end - time.monotonic()
+            ready, _ = self.ray.wait(references, timeout=max(0.0, min(LOOK_SECONDS, left)))
+            if ready or left <= 0:
+                return ready
+
+    def get(self, reference: Any, told: str) -> Any:
+        """The result, or the error as the role raised it.
+
+        Raises `ActorDied` if the actor, which is `told`, ended under way, `WorkerLost` if the cluster did.
+        """
+        self.ready([reference])
+        errors = self.ray.exceptions
+        try:
+            return self.ray.get(reference)
+        except errors.RayTaskError as error:
+            raise (error.cause or error) from None
+        except (errors.RayActorError, errors.OutOfMemoryError) as error:
+            self.lost = True
+            raise ActorDied(f"{told} died: {cluster.in_short(error)}") from error
+        except errors.RayError as error:  # of the cluster: an object, its owner or a node is gone
+            raise self.loss(f"{told}: {cluster.in_short(error)}") from error
+
+    def wait_for(self, ping: Any, told: str) -> None:
+        """Returns when a restarted actor answers.
+
+        Raises `WorkerLost` after `START_SECONDS`, or at once where a learner has died meanwhile: all
+        workers are then built anew, and this one would be for nothing.
+        """
+        end = time.monotonic() + START_SECONDS
+        learners = {learner.process.remote(): name for name, learner in self.learners}
+        while ready := self.ready([ping, *learners], end - time.monotonic()):
+            if ready[0] == ping:
+                self.get(ping, told)
+                return
+            name = learners.pop(ready[0])
+            try:
+                self.get(ready[0], f"{name} worker 0")
+            except ActorDied as died:
+                raise WorkerLost(str(died)) from died
+        raise self.loss(
+            f"{told} did not start again within {START_SECONDS:g} s: the machine is too busy, or has "
+            "too little memory"
+        )
+
+    def put(self, value: Any) -> Any:
+        """A reference to the value, for any number of calls."""
+        self.check()
+        return self.ray.put(value)
+
+    def end(self, actor: Any) -> None:
+        """Ends an actor for good."""
+        self.ray.kill(actor)
+
+    def loss(self, message: str) -> WorkerLost:
+        self.lost = True
+        return WorkerLost(message)
+
     def close(self) -> None:
-        self.ray.shutdown()
+        if self.local is None:
+            self.ray.shutdown()
+            return
+        if self.lost and self.logs is not None:
+            self.local.keep_logs(self.logs)
+        self.local.close()
 
 
-def make_runtime(kind: str, address: str | None = None, restarts: int = 3) -> Runtime:
+def make_runtime(
+    kind: str, address: str | None = None, restarts: int = 3, logs: Path | None = None
+) -> Runtime:
     """The runtime `ray` or `inline`."""
-    return InlineRuntime() if kind == "inline" else RayRuntime(address, restarts)
+    return InlineRuntime() if kind == "inline" else RayRuntime(address, restarts, logs)

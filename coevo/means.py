@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 
 from agents.model_files import ModelUnavailable, model_folder
+from coevo.architecture import config_file
 from coevo.config import Config, ConfigError
+
+UNCACHED = ("rwkv", "xlstm")  # model types whose state is no `transformers.Cache`
 
 
 def check_means(config: Config) -> None:
@@ -28,6 +32,12 @@ def check_means(config: Config) -> None:
                 f"agents.{name}.policy.endpoint.key_env={variable}: the environment variable "
                 f"{variable} is not set; write export {variable}=… with the key"
             )
+        if policy.name == "hf":
+            _check_cache(name, getattr(config.agents, name).model)
+    for name in ("solver", "generator"):
+        role = getattr(config.agents, name)
+        if role.learner.objective == "distill":
+            _check_vocabulary(name, role.model, role.learner.teacher)
 
 
 def check_models(config: Config) -> None:
@@ -54,3 +64,32 @@ def check_models(config: Config) -> None:
                 if model in ("tiny", "smollm2"):
                     raise
                 raise ConfigError(f"agents.{name}.{key}={model}: {error}") from error
+
+
+def _check_cache(role: str, model: str) -> None:
+    """Raises `ConfigError` on a model that is known to keep its state in a way of its own."""
+    file = config_file(model)
+    kind = json.loads(file.read_text()).get("model_type") if file else None
+    if kind in UNCACHED:
+        raise ConfigError(
+            f"agents.{role}.model={model} is of type {kind}, which policy hf cannot sample from: it "
+            "has no cache of transformers' usual kind; take another model, or another policy"
+        )
+
+
+def _check_vocabulary(role: str, student: str, teacher: str) -> None:
+    """Raises `ConfigError` on a teacher of other tokens. What is not on this machine yet is compared
+    when the learner has it."""
+    files = [config_file(model) for model in (student, teacher)]
+    tokenizers = [file.with_name("tokenizer.json") for file in files if file is not None]
+    if len(tokenizers) < 2 or not all(file.is_file() for file in tokenizers):
+        return
+    from tokenizers import Tokenizer
+
+    own, other = (Tokenizer.from_file(str(file)).get_vocab() for file in tokenizers)
+    if own != other:
+        raise ConfigError(
+            f"agents.{role}.learner.teacher={teacher} has another vocabulary than {student}: "
+            "distillation compares distributions over the same tokens; write a teacher of the same "
+            "family"
+        )

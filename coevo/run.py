@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import statistics
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import environments
-from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
+from agents.remote import InlineRuntime, Runtime, RuntimeUnfit, WorkerLost, make_runtime
 from coevo import checkpoint, compose, places
 from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
@@ -60,8 +61,18 @@ def start(config: Config) -> dict[str, Any]:
     """
     given = check_start(config)  # before anything is written
     folder = new_folder(config)
-    with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
-        return _drive(config, watch, store, given)
+    try:
+        with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+            return _drive(config, watch, store, given)
+    except RuntimeUnfit:
+        if _unused(folder):  # the name is free for the next try
+            shutil.rmtree(folder)
+        raise
+
+
+def _unused(folder: Path) -> bool:
+    """Whether no round was begun: no checkpoint, and nothing spent at an endpoint."""
+    return not any((folder / name).exists() for name in ("checkpoints", "spending.db"))
 
 
 def check_start(config: Config) -> Given:
@@ -157,12 +168,15 @@ class Session:
         config, first = self.config, self._rewind() + 1
         last = max(config.rounds, first - 1)
         self.watch.check()
-        self.tracker.start(self._info(first))
-        self.watch.note("metrics.jsonl", "run.db-wal")
         self.runtime = make_runtime(
-            config.runtime.kind, config.runtime.address, config.runtime.restarts
+            config.runtime.kind,
+            config.runtime.address,
+            config.runtime.restarts,
+            self.folder / "logs",
         )
         self.team = Team(config, self.runtime)
+        self.tracker.start(self._info(first))
+        self.watch.note("metrics.jsonl", "run.db-wal")
         self.curriculum = self._curriculum()
         self.loop = Loop(
             config, self.environment, self.given.heldout, self.given.sets, self.team,

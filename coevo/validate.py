@@ -18,6 +18,7 @@ from coevo.config import (
     nearest,
 )
 from coevo.prompt_check import refuse_unknown
+from coevo.unused import check_unused
 from coevo.utility import UTILITIES
 
 PAIRED = tuple(name for name in PREFERENCE if name != "kto")
@@ -92,6 +93,7 @@ def _validate_relations(config: Config) -> None:
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
+    check_unused(config)
 
 
 def _validate_places(config: Config) -> None:

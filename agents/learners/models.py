@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from agents import adapters
-from agents.model_files import model_folder
+from agents.model_files import ModelUnavailable, model_folder
 from agents.model_loading import load_model, load_tokenizer
 
 ADAPTER_SEED = 0  # of the adapters' random start: the same in every run, as the base model is
@@ -57,12 +57,12 @@ def before_training(learner: Any) -> Iterator[Any]:
 
 
 def teacher(learner: Any) -> Any:
-    """The model whose distribution is distilled. Raises `ValueError` where its tokens are others."""
+    """The model whose distribution is distilled. Raises `ModelUnavailable` where its tokens are others."""
     name = learner.config.teacher
     if name not in learner.frozen:
         tokenizer = load_tokenizer(name)
         if tokenizer.get_vocab() != learner.tokenizer.get_vocab():
-            raise ValueError(
+            raise ModelUnavailable(
                 f"learner.teacher={name} has another vocabulary than {learner.name}: distillation "
                 "compares distributions over the same tokens; write a teacher of the same family"
             )

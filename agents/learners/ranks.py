@@ -9,6 +9,7 @@ so that a rank with fewer passes, or none, would leave the others waiting.
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -24,6 +25,7 @@ from agents.learners import models
 from agents.learners.batching import MicroBatch, Row, TokenGroup, collate
 from agents.learners.forward import Forward
 
+LOOPBACK = "127.0.0.1"
 MEETING_SECONDS = 300  # until all ranks have started
 COLLECTIVE_SECONDS = 1800  # for the slowest rank to come to a collective
 STAND_IN = TokenGroup(prompt_ids=(0,), rows=[Row(token_ids=(0,))], pairs=[])  # see `stand_ins`
@@ -111,9 +113,7 @@ class Ranks(Alone):
             ) from None
         self.size = size
         try:
-            store = dist.TCPStore(  # type: ignore[attr-defined]
-                host, port, size, self.rank == 0, timedelta(seconds=MEETING_SECONDS)
-            )
+            store = _store(host, port, size, self.rank == 0)
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
                 store=store,
@@ -226,6 +226,25 @@ class Gathered:
         return _within(
             model, lambda: self.passes.with_divergences(model, teacher, batch, kind, mix)
         )
+
+
+def _store(host: str, port: int, size: int, first: bool) -> Any:
+    """Where the ranks meet. Those of one machine listen on its loopback interface alone: torch asks
+    nobody who comes for a token."""
+    listener = None
+    if host == LOOPBACK:
+        loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+        os.environ |= dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"), loopback)
+        if first:
+            listener = socket.create_server((host, port))
+    return dist.TCPStore(  # type: ignore[attr-defined]
+        host,
+        port,
+        size,
+        first,
+        timedelta(seconds=MEETING_SECONDS),
+        master_listen_fd=None if listener is None else listener.detach(),
+    )
 
 
 def _within(model: Any, function: Callable[[], Any]) -> Any:

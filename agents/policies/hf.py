@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,14 +100,17 @@ class HFPolicy:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         model = models.causal(self.model)
         cache = DynamicCache(config=model.config)
+        recurrent = "cache_params" in inspect.signature(model.forward).parameters  # throughout
+        kept = {"cache_params" if recurrent else "past_key_values": cache}
         logits = model(
             input_ids=input_ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             logits_to_keep=1,
+            **kept,
         ).logits[:, -1]
-        cache.batch_repeat_interleave(n)
+        # by its rows: recurrent layers know no other way to repeat or drop some
+        cache.reorder_cache(torch.arange(len(ids), device=self.device).repeat_interleave(n))
         logits = logits.repeat_interleave(n, 0)
         mask = mask.repeat_interleave(n, 0)
         position = mask.sum(-1, keepdim=True)
@@ -132,15 +136,15 @@ class HFPolicy:
             if len(alive) == 0 or step == limit - 1:
                 break
             if len(alive) <= 0.75 * len(rows):  # let finished rows go
-                cache.batch_select_indices(alive)
+                cache.reorder_cache(alive)
                 rows, drawn, ended = rows[alive], drawn[alive], ended[alive]
                 mask, position = mask[alive], position[alive]
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
             logits = model(
                 input_ids=drawn,
-                attention_mask=mask,
+                attention_mask=None if recurrent else mask,  # such a state has no padding in it
                 position_ids=position,
-                past_key_values=cache,
+                **kept,
             ).logits[:, -1]
             position = position + 1
         return [

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import safetensors.torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -258,6 +259,18 @@ class TestTwoRanks:
         with pytest.raises(ValueError, match="outside the model's vocabulary"):
             two.call("update", [group], 1, 1, "sft")
         assert two.call("weights") == before
+
+    def test_they_listen_on_the_loopback_interface_alone(self, two: RayGroup) -> None:
+        """Where they meet, and where each waits for the other."""
+        two.call("weights")
+        found = [
+            connection.laddr.ip.removeprefix("::ffff:")
+            for process in two.processes()
+            for connection in psutil.Process(process).net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert len(found) >= 5  # of Ray one each, of gloo one each, and the store
+        assert set(found) == {"127.0.0.1"}
 
     def test_a_killed_rank_is_noticed_and_ends_the_other(self, two: RayGroup) -> None:
         """The last test of this learner."""

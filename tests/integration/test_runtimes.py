@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.remote import RayHandle
 from coevo.loop import Loop
-from tests.integration.small import read, run
+from coevo.run import resume
+from tests.integration.small import coevo_run, read, run
+from tests.integration.test_resume import DEADLINE, finished, wait
 
 RAY = ("runtime=ray", "curriculum.seed_levels=[3,5]")
 INLINE = ("runtime=inline", "curriculum.seed_levels=[3,5]")
@@ -25,18 +28,18 @@ def inline(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Killer:
-    """Kills a worker of the real loop once, right before one of its steps in round 2."""
+    """Kills processes of the real loop once, right before one of its steps in round 2."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, step: str, handle: Callable[[Loop], RayHandle]):
+    def __init__(self, patch: pytest.MonkeyPatch, step: str, victims: Callable[[Loop], list[int]]):
         self.killed: list[int] = []
         real = getattr(Loop, step)
 
         def first_kill(loop: Loop, *given: Any) -> Any:
             t = getattr(given[-1], "round", given[-1])  # a record, or the round itself
             if t == 2 and not self.killed:
-                process = handle(loop).processes()[-1]
-                os.kill(process, signal.SIGKILL)
-                self.killed.append(process)
+                self.killed = victims(loop)
+                for process in self.killed:
+                    os.kill(process, signal.SIGKILL)
             return real(loop, *given)
 
         patch.setattr(Loop, step, first_kill)
@@ -60,23 +63,59 @@ def test_a_killed_rollout_worker_changes_nothing(
     inline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second Solver worker dies before the rollouts of round 2: restarted, weights and all."""
-    killer = Killer(monkeypatch, "attempt", lambda loop: loop.team.solver.workers)
+    killer = Killer(monkeypatch, "attempt", lambda loop: loop.team.solver.workers.processes()[1:])
     summary, folder = run(tmp_path, *RAY)
     assert killer.killed
     assert summary["digest"] == inline
     attempts_once(folder)
 
 
-def test_a_killed_learner_is_taken_up_from_the_checkpoint(
+def every_worker(loop: Loop) -> list[int]:
+    """Of all roles and learners."""
+    team = loop.team
+    handles = [part for member in team.members() for part in (member.workers, member.learner)]
+    return [process for handle in handles if handle for process in handle.processes()]
+
+
+def test_all_workers_killed_at_once_are_taken_up_from_the_checkpoint(
     inline: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The Solver's learner dies before its update in round 2: round 2 is done again."""
-    killer = Killer(monkeypatch, "learn", lambda loop: loop.team.solver.learner)
+    """Learners too, whose state is gone, before the Solver's update in round 2: it is done again."""
+    killer = Killer(monkeypatch, "learn", every_worker)
     summary, folder = run(tmp_path, *RAY)
-    assert killer.killed
-    assert "solver learner worker 0 died" in capsys.readouterr().out
+    assert len(killer.killed) == 6
+    (told,) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"solver learner worker 0 died: .*; going on from the last checkpoint", told
+    )
     assert summary["digest"] == inline
     attempts_once(folder)
+    assert list((folder / "logs").iterdir())
+
+
+def test_a_killed_run_resumed_is_the_run_that_was_not(inline: str, tmp_path: Path) -> None:
+    """Its process alone is killed: what it started under Ray does not stand in the way."""
+    process, folder = coevo_run(tmp_path, *RAY), tmp_path / "small"
+    wait(process, finished(folder, 1))
+    process.kill()
+    process.communicate()
+    assert resume(folder)["digest"] == inline
+    attempts_once(folder)
+
+
+def test_without_a_cluster_there_is_no_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control store finds its port in use. The name is free for the next try."""
+    with socket.create_server(("", 0), dualstack_ipv6=True, family=socket.AF_INET6) as taken:
+        monkeypatch.setenv("RAY_GCS_SERVER_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "1")
+        process = coevo_run(tmp_path, *RAY)
+        output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1, output
+    (told,) = output.splitlines()
+    assert told.startswith("coevo: Ray did not start on this machine: ")
+    assert list(tmp_path.iterdir()) == []

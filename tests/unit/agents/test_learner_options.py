@@ -81,7 +81,7 @@ def _tokens(of: Learner, groups: list[Group]) -> list:
 def test_a_teacher_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    from agents.model_files import TINY
+    from agents.model_files import TINY, ModelUnavailable
 
     other = tmp_path / "other"
     other.mkdir()
@@ -90,7 +90,7 @@ def test_a_teacher_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(TINY)
     tokenizer.add_tokens(["@"])
     tokenizer.save_pretrained(other)
-    with pytest.raises(ValueError, match="another vocabulary"):
+    with pytest.raises(ModelUnavailable, match="another vocabulary"):
         learner("distill", teacher=str(other)).update(drawn(), seed=1, version=1)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -174,3 +176,24 @@ def test_every_worker_is_called_through_a_dotted_name() -> None:
     handle = InlineRuntime().start("whole", Whole, Placement())
     handle.each("policy.sleep")
     assert handle.call("calls") == 1
+
+
+INLINE = """
+from agents.remote import InlineRuntime, Placement
+InlineRuntime().start("solver", dict, Placement(threads=2)).call("keys")
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
+)
+def test_threads_in_this_process_sleep_while_they_wait(own: dict[str, str], policy: str) -> None:
+    """OpenMP, which torch brings, prints what it goes by. A user's own choice stays."""
+    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", INLINE],
+        capture_output=True,
+        text=True,
+        env={**plain, "OMP_DISPLAY_ENV": "TRUE", **own},
+    )
+    assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr

@@ -1,0 +1,37 @@
+"""Settings that ask for something which another setting rules out: refused, never ignored."""
+
+from __future__ import annotations
+
+from coevo.config import Config, ConfigError
+
+
+def check_unused(config: Config) -> None:
+    """Raises `ConfigError` on the first setting that would be accepted and then do nothing."""
+    loop, solver = config.loop, config.agents.solver.learner
+    if loop.initial_sft and solver.objective == "none":
+        raise ConfigError(
+            "loop.initial_sft=true trains the Solver, which has agents.solver.learner=none; write "
+            "loop.initial_sft=false, or a learner such as learner@agents.solver.learner=dpo"
+        )
+    if loop.initial_sft_epochs > 1 and not loop.initial_sft:
+        raise ConfigError(
+            f"loop.initial_sft_epochs={loop.initial_sft_epochs} is of loop.initial_sft, which is "
+            "false; write loop.initial_sft=true, or leave it out"
+        )
+    if config.agents.teacher.learner.objective != "none":
+        raise ConfigError(
+            f"agents.teacher.learner.objective={config.agents.teacher.learner.objective}: the Teacher "
+            "is never trained; write learner@agents.teacher.learner=none"
+        )
+    for role in ("solver", "generator"):
+        learner = getattr(config.agents, role).learner
+        if learner.teacher and learner.objective != "distill":
+            raise ConfigError(
+                f"agents.{role}.learner.teacher={learner.teacher} is of objective distill, and this "
+                f"is {learner.objective}; write learner@agents.{role}.learner=distill, or leave it out"
+            )
+    if config.runtime.address is not None and config.runtime.kind != "ray":
+        raise ConfigError(
+            f"runtime.address={config.runtime.address} is of a Ray cluster, and the runtime is "
+            f"{config.runtime.kind}; write runtime=ray, or leave the address out"
+        )
