@@ -18,7 +18,7 @@ from coevo.wandb_variables import resolved
 
 FLAG = "--trust"
 MODELS = ("tiny", "smollm2")  # which come with coevo, or by a fixed sha256
-PLAIN_OPTIONS = ("families", "sha256", "heldout_share")  # texts of built-in environments: no files
+PLAIN_OPTIONS = ("families", "sha256", "heldout_share", "rows")  # texts of built-in environments: no files
 CODE = "code that would be run"
 FILE = "a file that is read"
 MODEL = "a model from a folder or the hub"
