@@ -109,12 +109,17 @@ class RayHandle:
 
     def __init__(self, runtime: Calls, name: str, actors: list[Any], restarts: int):
         self.runtime, self.name, self.actors, self.restarts = runtime, name, actors, restarts
+        self.starting = dict(enumerate(actor.process.remote() for actor in actors))
+        for actor in actors:
+            actor.prepare.remote()  # all at once; an error shows at the first call
         self.weights: tuple[Any, int] | None = None
 
     def _get(self, worker: int, reference: Any, method: str, arguments: tuple[Any, ...]) -> Any:
         told = f"{self.name} worker {worker}"
         for restart in range(self.restarts + 1):
             try:
+                if worker in self.starting:
+                    self.runtime.wait_for(self.starting.pop(worker), told)
                 if restart:
                     self._wait_for(worker)
                     if self.weights is not None:
@@ -169,10 +174,13 @@ class RayGroup:
 
     def __init__(self, runtime: Calls, name: str, actors: list[Any]):
         self.runtime, self.name, self.actors = runtime, name, actors
+        self.starting = [actor.process.remote() for actor in actors]
         place = actors[0].meeting_place.remote()
         self.joining = [actor.join.remote(r, len(actors), place) for r, actor in enumerate(actors)]
 
     def call(self, method: str, *arguments: Any) -> Any:
+        while self.starting:
+            self.runtime.wait_for(self.starting.pop(), f"a rank of {self.name}")
         self._results(self.joining)
         given = self.runtime.put(arguments)  # once, however many ranks read it
         return self._results([actor.take_part.remote(method, given) for actor in self.actors])[0]

@@ -36,7 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 LOOK_SECONDS = 1.0  # between two looks at whether the local cluster is still there
-START_SECONDS = 600.0  # for a worker that died to be back, on a machine that has other work
+START_SECONDS = 600.0  # for a worker to start or to be back, on a machine with other work
 
 
 class RuntimeUnfit(RuntimeError):
@@ -151,7 +151,6 @@ class RayRuntime:
             if threading.current_thread() is threading.main_thread():
                 for number, handler in ours.items():  # Ray puts its own in their place
                     signal.signal(number, handler)
-        self.handles: list[RayHandle | RayGroup] = []
         self.learners: list[tuple[str, Any]] = []  # actors whose state only a checkpoint has
         self.total_gpus, self.promised = ray.cluster_resources().get("GPU", 0.0), 0.0
 
@@ -173,17 +172,11 @@ class RayRuntime:
         )
         count = place.workers * place.ranks
         actors = [actor.remote(factory, place.threads) for _ in range(count)]
-        handle: RayHandle | RayGroup
-        if place.ranks > 1:
-            handle = RayGroup(self, name, actors)
-        else:
-            for worker in actors:
-                worker.prepare.remote()  # all at once; an error shows at the first call
-            handle = RayHandle(self, name, actors, restarts)
-        self.handles.append(handle)
         if place.stateful:
             self.learners += [(name, worker) for worker in actors]
-        return handle
+        if place.ranks > 1:
+            return RayGroup(self, name, actors)
+        return RayHandle(self, name, actors, restarts)
 
     def _check_gpus(self, name: str, place: Placement) -> None:
         """Ray would wait for ever for GPUs that are not there."""
@@ -236,7 +229,7 @@ class RayRuntime:
             raise self.loss(f"{told}: {cluster.in_short(error)}") from error
 
     def wait_for(self, ping: Any, told: str) -> None:
-        """Returns when a restarted actor answers.
+        """Returns when an actor that starts, or starts again, answers.
 
         Raises `WorkerLost` after `START_SECONDS`, or at once where a learner has died meanwhile: all
         workers are then built anew, and this one would be for nothing.
@@ -253,7 +246,7 @@ class RayRuntime:
             except ActorDied as died:
                 raise WorkerLost(str(died)) from died
         raise self.loss(
-            f"{told} did not start again within {START_SECONDS:g} s: the machine is too busy, or has "
+            f"{told} did not start within {START_SECONDS:g} s: the machine is too busy, or has "
             "too little memory"
         )
 

@@ -33,9 +33,11 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> str:
     return run(tmp_path_factory.mktemp("straight"), ROUNDS)[0]["digest"]
 
 
-def wait(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+def wait(
+    process: subprocess.Popen[str], ready: Callable[[], bool], seconds: float = DEADLINE
+) -> None:
     """Returns once `ready`; fails if the process ends first, or at the deadline."""
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, "not ready within the deadline"
         try:

@@ -15,8 +15,9 @@ import pytest
 from coevo.loop import Loop
 from coevo.run import resume
 from tests.integration.small import coevo_run, read, run
-from tests.integration.test_resume import DEADLINE, finished, wait
+from tests.integration.test_resume import finished, wait
 
+SECONDS = 400.0  # Ray's workers start slowly on a machine that has other work
 RAY = ("runtime=ray", "curriculum.seed_levels=[3,5]")
 INLINE = ("runtime=inline", "curriculum.seed_levels=[3,5]")
 
@@ -99,7 +100,7 @@ def test_all_workers_killed_at_once_are_taken_up_from_the_checkpoint(
 def test_a_killed_run_resumed_is_the_run_that_was_not(inline: str, tmp_path: Path) -> None:
     """Its process alone is killed: what it started under Ray does not stand in the way."""
     process, folder = coevo_run(tmp_path, *RAY), tmp_path / "small"
-    wait(process, finished(folder, 1))
+    wait(process, finished(folder, 1), SECONDS)
     process.kill()
     process.communicate()
     assert resume(folder)["digest"] == inline
@@ -114,7 +115,7 @@ def test_without_a_cluster_there_is_no_run_folder(
         monkeypatch.setenv("RAY_GCS_SERVER_PORT", str(taken.getsockname()[1]))
         monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "1")
         process = coevo_run(tmp_path, *RAY)
-        output, _ = process.communicate(timeout=DEADLINE)
+        output, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 1, output
     (told,) = output.splitlines()
     assert told.startswith("coevo: Ray did not start on this machine: ")
