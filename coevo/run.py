@@ -56,7 +56,7 @@ def start(config: Config) -> dict[str, Any]:
     environment = make_environment(config.environment)
     given = _given(config, environment)  # before anything is written
     folder = new_folder(config)
-    with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+    with locked(folder), closing(Store(folder / "run.db")) as store, guarded(folder) as watch:
         return _drive(config, watch, store, given)
 
 
@@ -83,7 +83,7 @@ def resume(
             + " (write --allow-changes to resume all the same)"
         )
     check_means(config)
-    with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+    with locked(folder), closing(Store(folder / "run.db")) as store, guarded(folder) as watch:
         run_id = store.meta("wandb_id") or ""
         if not compose.as_written(folder / "config.yaml", run_id) and not allow_changes:
             raise ConfigError(
