@@ -16,7 +16,7 @@ def unprintable(text: str) -> str:
         if unicodedata.category(character) == "Cs":
             return "it is not UTF-8"
         if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp"):
-            return f"it has the control character {ascii(character)}"
+            return f"it has the control character {character!a}"
     return ""
 
 

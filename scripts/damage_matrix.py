@@ -150,7 +150,7 @@ OF_THE_DATABASE: dict[str, Damage] = {
         "UPDATE problems SET family = '', author = '', strategy = ''",
         "UPDATE problems SET parent_id = id",
         "UPDATE problems SET difficulty = '[1]' WHERE position = 3",
-        "UPDATE problems SET difficulty = '{\"level\": \"x\"}' WHERE position = 3",
+        'UPDATE problems SET difficulty = \'{"level": "x"}\' WHERE position = 3',
         "UPDATE problems SET difficulty = '{\"level\": 1e999}' WHERE position = 3",
         "UPDATE problems SET difficulty = '{\"level\": NaN}' WHERE position = 3",
         "UPDATE problems SET difficulty = '{' WHERE position = 3",
@@ -399,7 +399,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
             if wrong:
                 failed += 1
-                print(f"{case}: {', '.join(wrong)}\n    {outcome.output.strip()[-600:]}", flush=True)
+                print(
+                    f"{case}: {', '.join(wrong)}\n    {outcome.output.strip()[-600:]}", flush=True
+                )
             if number % 100 == 99:
                 print(f"{number + 1} of {len(chosen)}", file=sys.stderr, flush=True)
     seconds = time.perf_counter() - start

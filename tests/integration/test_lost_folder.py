@@ -36,7 +36,10 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, round: int, what: Callable[[], ob
 
 
 def test_a_moved_run_stops_and_goes_on_where_it_is(
-    tmp_path: Path, straight: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    straight: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One message, exit status 1, nothing at the old place; then the digest of the run left alone."""
     folder, moved = tmp_path / "small", tmp_path / "elsewhere" / "renamed"
