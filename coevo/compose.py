@@ -168,6 +168,10 @@ def load(path: Path) -> dict[str, Any]:
 
     try:
         plain = yaml.safe_load(read_text(path))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}" if mark else "it"
+        raise ConfigError(f"{path} cannot be read ({where} is not YAML)") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read ({error})") from error
     if not isinstance(plain, dict):

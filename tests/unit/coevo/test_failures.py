@@ -73,7 +73,7 @@ def test_too_many_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
     try:
         with pytest.raises(OSError) as caught:
-            open("/etc/passwd")
+            os.open("/etc/passwd", os.O_RDONLY)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert "too many open files; raise the limit (ulimit -n)" in str(failures.told(caught.value))
