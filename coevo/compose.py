@@ -179,6 +179,22 @@ def load(path: Path) -> dict[str, Any]:
     return plain
 
 
+def single_keys(overrides: Sequence[str]) -> list[str]:
+    """Overrides of a saved configuration, which has no groups but `runtime` to choose from."""
+    single = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "runtime":
+            override = f"runtime.kind={value}"
+        elif key.lstrip("+~").split("@")[0] in groups():
+            raise ConfigError(
+                f"{override} chooses a group, and a run has made its choices: write single keys, "
+                f"such as {key.split('@')[-1]}.…=…"
+            )
+        single.append(override)
+    return single
+
+
 def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     """A saved configuration with further overrides (`key=value` only), checked again."""
     from omegaconf import OmegaConf

@@ -168,18 +168,7 @@ def _neither(target: str) -> str:
 
 def of_run(path: Path, overrides: Sequence[str]) -> Config:
     """A run's configuration with overrides of single keys, and `runtime=inline`."""
-    single = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key == "runtime":
-            override = f"runtime.kind={value}"
-        elif key.split("@")[0] in compose.groups():
-            raise ConfigError(
-                f"{override} chooses a group, and a run has made its choices: write single keys, "
-                f"such as {key.split('@')[-1]}.…=…"
-            )
-        single.append(override)
-    return compose.from_plain(compose.load(path / "config.yaml"), single)
+    return compose.from_plain(compose.load(path / "config.yaml"), compose.single_keys(overrides))
 
 
 def model_config(model: str, request: Request, like: str | None) -> Config:

@@ -71,8 +71,11 @@ def resume(
     if not (folder / "run.db").exists():
         raise RunError(f"{folder} is not the folder of a run: it has no run.db")
     refuse_strange(folder)
+    for override in overrides:
+        if (key := override.partition("=")[0].lstrip("+")) in ("name", "runs_dir"):
+            raise ConfigError(f"{override}: {key} is that of the folder; move the folder {folder}")
     saved = compose.load(folder / "config.yaml")
-    config = compose.from_plain(saved, overrides)
+    config = compose.from_plain(saved, compose.single_keys(overrides))
     config.name, config.runs_dir = folder.name, str(folder.parent)
     changes = changed_fields(saved, compose.to_plain(config))
     refused = [change for change in changes if not FREE.match(change)]
@@ -91,6 +94,11 @@ def resume(
                 "or write --allow-changes to go on with what it says"
             )
         environment = make_environment(config.environment)
+        if strange := {p.domain for p in store.problems()} - {environment.name}:
+            raise ConfigError(
+                f"environment.name={config.environment.name}: the run has problems of "
+                f"{', '.join(sorted(strange))}, which only that environment can judge; start a new run"
+            )
         given = _given(config, environment)
         compose.save(config, folder / "config.yaml", run_id)
         return _drive(config, watch, store, given)
