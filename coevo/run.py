@@ -94,7 +94,8 @@ def resume(
                 "or write --allow-changes to go on with what it says"
             )
         environment = make_environment(config.environment)
-        if strange := {p.domain for p in store.problems()} - {environment.name}:
+        strange = {p.domain for p in store.problems()} - {environment.name}
+        if strange and any(change.startswith("environment.name:") for change in changes):
             raise ConfigError(
                 f"environment.name={config.environment.name}: the run has problems of "
                 f"{', '.join(sorted(strange))}, which only that environment can judge; start a new run"
