@@ -262,6 +262,19 @@ def as_written(path: Path, run_id: str) -> bool:
     return not mark or found.strip() == _checksum(text, run_id)
 
 
+def single_keys(overrides: Sequence[str]) -> list[str]:
+    """Overrides of a saved configuration, which has no groups but `runtime` to choose from."""
+    single = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "runtime":
+            override = f"runtime.kind={value}"
+        elif key.lstrip("+~").split("@")[0] in groups():
+            raise made_choices(override)
+        single.append(override)
+    return single
+
+
 def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     """A saved configuration with further overrides (`key=value` only), checked again.
 

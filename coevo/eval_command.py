@@ -211,15 +211,7 @@ def of_run(path: Path, overrides: Sequence[str]) -> Config:
 
     Name and place of the run are those of its folder, whatever is written in it.
     """
-    single = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key == "runtime":
-            override = f"runtime.kind={value}"
-        elif key.split("@")[0] in compose.groups():
-            raise compose.made_choices(override)
-        single.append(override)
-    config = compose.from_plain(compose.load(path / "config.yaml"), single)
+    config = compose.from_plain(compose.load(path / "config.yaml"), compose.single_keys(overrides))
     config.name, config.runs_dir = path.name, str(path.parent)
     return config
 

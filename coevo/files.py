@@ -37,7 +37,7 @@ def write_whole(path: Path, lines: Iterable[str]) -> None:
     do not mix."""
     number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(number, "w", encoding="utf-8") as file, at(path):
+        with at(path), os.fdopen(number, "w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(number)

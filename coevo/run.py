@@ -62,7 +62,7 @@ def start(config: Config) -> dict[str, Any]:
     given = check_start(config)  # before anything is written
     folder = new_folder(config)
     try:
-        with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+        with locked(folder), closing(Store(folder / "run.db")) as store, guarded(folder) as watch:
             return _drive(config, watch, store, given)
     except RuntimeUnfit:
         if _unused(folder):  # the name is free for the next try
@@ -102,8 +102,11 @@ def resume(
     if not (folder / "run.db").exists():
         raise RunError(f"{folder} is not the folder of a run: it has no run.db")
     check_files(folder)
+    for override in overrides:
+        if (key := override.partition("=")[0].lstrip("+")) in ("name", "runs_dir"):
+            raise ConfigError(f"{override}: {key} is that of the folder; move the folder {folder}")
     saved = compose.load(folder / "config.yaml")
-    config = compose.from_plain(saved, overrides)
+    config = compose.from_plain(saved, compose.single_keys(overrides))
     config.name, config.runs_dir = folder.name, str(folder.parent)
     changes = changed_fields(saved, compose.to_plain(config))
     refused = [change for change in changes if not FREE.match(change)]
@@ -118,7 +121,7 @@ def resume(
         if TOLD.match(change):
             print(printable(f"from here on with another {change}"), flush=True)
     check_means(config)
-    with locked(folder), guarded(folder) as watch, closing(Store(folder / "run.db")) as store:
+    with locked(folder), closing(Store(folder / "run.db")) as store, guarded(folder) as watch:
         run_id = store.meta("wandb_id") or ""
         if not compose.as_written(folder / "config.yaml", run_id) and not allow_changes:
             raise ConfigError(
@@ -128,6 +131,12 @@ def resume(
         if (summary := finished(config, folder, store, changes)) is not None:
             return summary
         environment = make_environment(config.environment)
+        strange = {p.domain for p in store.problems()} - {environment.name}
+        if strange and any(change.startswith("environment.name:") for change in changes):
+            raise ConfigError(
+                f"environment.name={config.environment.name}: the run has problems of "
+                f"{', '.join(sorted(strange))}, which only that environment can judge; start a new run"
+            )
         given = _given(config, environment)
         compose.save(config, folder / "config.yaml", run_id)
         return _drive(config, watch, store, given)

@@ -48,7 +48,7 @@ class Store:
             found = self.meta("schema")
         except StoreRefused:
             raise
-        except (StoreError, sqlite3.Error) as error:
+        except (StoreError, sqlite3.Error, UnicodeDecodeError) as error:
             cause = error.__cause__ or error
             refused = self._refused(error) if isinstance(error, sqlite3.Error) else None
             raise refused or StoreError(f"{path} is not a run's database ({cause})") from error
@@ -112,6 +112,8 @@ class Store:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
                 raise self.damaged(str(error)) from error
             raise
+        except UnicodeDecodeError as error:  # of SQLite's own message about the damage
+            raise self.damaged(str(error)) from error
 
     def _refused(self, error: sqlite3.Error) -> StoreRefused | None:
         refused = told(error)

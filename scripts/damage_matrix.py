@@ -94,6 +94,11 @@ def empty_file(path: Path, other: Path, draw: random.Random) -> None:
     path.touch()
 
 
+def strangers(path: Path, other: Path, draw: random.Random) -> None:
+    for name in ("round-9x", "round-9", "round-99999", "round--001"):
+        (path / name).mkdir()
+
+
 def foreign(path: Path, other: Path, draw: random.Random) -> None:
     if path.suffix != ".db":
         return _rewrite(path, b"null\n")
@@ -133,10 +138,8 @@ OF_A_FOLDER: dict[str, Damage] = {
     "a file": empty_file,
     "a link elsewhere": link,
     "emptied": folder,
-    "with strangers": lambda path, other, draw: [  # type: ignore[func-returns-value]
-        (path / name).mkdir() for name in ("round-9x", "round-9", "round-99999", "round--001")
-    ] and None,
-}  # fmt: skip
+    "with strangers": strangers,
+}
 OF_THE_DATABASE: dict[str, Damage] = {
     statement: sql(statement)
     for statement in (
@@ -371,9 +374,12 @@ def _faults(case: Case, reference: Reference, run: Path, outcome: Outcome) -> It
         exported = run.parent / "exported" / "model.safetensors"
         if checkpoint.sha256(exported) not in reference.weights:
             yield "other weights"
-    elif case.command in reference.exported and case.file not in ("run.db", "config.yaml"):
-        if _of_files(run.parent / "exported") != reference.exported[case.command]:
-            yield "other data"
+    elif (
+        case.command in reference.exported
+        and case.file not in ("run.db", "config.yaml")
+        and _of_files(run.parent / "exported") != reference.exported[case.command]
+    ):
+        yield "other data"
 
 
 # -- the program -------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
-"""A run whose folder goes away while it is at work stops within the round, and loses nothing else."""
+"""A run whose folder or disk gives way while it is at work stops within the round, and loses nothing else."""
 
 from __future__ import annotations
 
+import resource
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,16 +83,15 @@ def test_another_folder_in_its_place_is_left_alone(
     assert resume(folder)["digest"] == resume(moved)["digest"] == straight
 
 
-@pytest.mark.parametrize("name", ["run.db", "run.db-wal", ".lock", "metrics.jsonl"])
-def test_an_open_file_that_goes_away_stops_the_run(
-    name: str, tmp_path: Path, straight: str, monkeypatch: pytest.MonkeyPatch
+def test_a_database_that_goes_away_stops_the_run(
+    tmp_path: Path, straight: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is written to it from then on would be lost; put back, it goes on."""
     folder, away = tmp_path / "small", tmp_path / "away"
-    meanwhile(monkeypatch, 2, lambda: (folder / name).rename(away))
-    with pytest.raises(RunError, match=rf"{name} was moved, replaced or deleted .* put it back"):
+    meanwhile(monkeypatch, 2, lambda: (folder / "run.db").rename(away))
+    with pytest.raises(RunError, match=r"run\.db was moved, replaced or deleted .* put it back"):
         run(tmp_path)
-    away.rename(folder / name)
+    away.rename(folder / "run.db")
     assert resume(folder)["digest"] == straight
 
 
@@ -116,4 +117,32 @@ def test_checkpoints_that_go_away_are_written_again(
     meanwhile(monkeypatch, 2, lambda: shutil.rmtree(folder / "checkpoints"))
     summary, _ = run(tmp_path)
     assert summary["digest"] == straight
+    assert resume(folder)["digest"] == straight
+
+
+# -- what the machine refuses ---------------------------------------------------------------------
+
+
+def test_a_checkpoint_that_finds_no_room_costs_its_round_alone(
+    tmp_path: Path,
+    straight: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One message with the place and what to do, exit status 1; then the digest of the run left alone."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE)
+    meanwhile(monkeypatch, 2, lambda: limit((5_000_000, before[1])))  # the optimizer's file is 7 MB
+    try:
+        status = cli.main(["run", *SMALL, f"runs_dir={tmp_path}"])
+    finally:
+        limit(before)
+    folder = tmp_path / "small"
+    assert status == 1
+    assert capsys.readouterr().err == (
+        f"coevo: {folder}: a file may not become this large; raise the limit (ulimit -f); all "
+        f"finished rounds are safe: then coevo resume {folder}\n"
+    )
+    assert read(folder).last_round() == 1
+    assert not list((folder / "checkpoints").glob(".*"))
     assert resume(folder)["digest"] == straight

@@ -7,10 +7,12 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,12 @@ DEADLINE = 120.0  # seconds; no wait takes a tenth of it
 def straight(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The digest of the run that nobody stopped."""
     return run(tmp_path_factory.mktemp("straight"), ROUNDS)[0]["digest"]
+
+
+@pytest.fixture(scope="module")
+def one_round(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one round; it is only read."""
+    return run(tmp_path_factory.mktemp("one"), "rounds=1")[1]
 
 
 def wait(
@@ -209,6 +217,52 @@ def test_a_changed_configuration_is_refused_with_the_list(tmp_path: Path) -> Non
     resume(folder, ["loop.group_size=5", "rounds=2"], allow_changes=True)
     sizes = read(folder).query("SELECT DISTINCT attempts FROM zones WHERE round = 2")
     assert [row["attempts"] for row in sizes] == [5]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("environment=sums_in_words", "environment=sums_in_words chooses a group"),
+        ("learner@agents.solver.learner=grpo", "chooses a group, and a run has made its choices"),
+        ("environment.name=sums_in_words", "the run has problems of arithmetic"),
+        ("environment.options.x=1", "environment.name=arithmetic: "),
+        ("runs_dir=elsewhere", "runs_dir is that of the folder; move the folder"),
+        ("name=other", "name is that of the folder; move the folder"),
+    ],
+)
+def test_what_cannot_change_is_refused_even_where_changes_are_allowed(
+    override: str, expected: str, one_round: Path
+) -> None:
+    before = (one_round / "config.yaml").read_bytes()
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        resume(one_round, [override], allow_changes=True)
+    assert (one_round / "config.yaml").read_bytes() == before
+    assert read(one_round).last_round() == 1
+
+
+def test_a_configuration_edited_by_hand_is_refused(tmp_path: Path) -> None:
+    """Settings are changed on the command line; what an editor or a disk did is not taken in silence."""
+    _, folder = run(tmp_path, "rounds=1")
+    path = folder / "config.yaml"
+    path.write_text(path.read_text().replace("rounds: 1\n", "rounds: 2\n"))
+    with pytest.raises(ConfigError, match=r"config\.yaml was edited, is damaged, or is another"):
+        resume(folder)
+    assert read(folder).last_round() == 1
+    resume(folder, allow_changes=True)
+    assert read(folder).last_round() == 2
+    resume(folder)
+
+
+def test_a_damaged_last_round_of_the_database_is_done_again(
+    straight: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = run(tmp_path, ROUNDS)
+    with closing(sqlite3.connect(folder / "run.db")) as db:
+        db.execute("UPDATE attempts SET status = 'correct' WHERE round = 3")
+        db.commit()
+    capsys.readouterr()
+    assert resume(folder)["digest"] == straight
+    assert "run.db: round 3 is not as it was written" in capsys.readouterr().out
 
 
 def test_more_rounds(tmp_path: Path) -> None:
