@@ -23,6 +23,7 @@ from pathlib import Path
 
 from agents.model_loading import ModelUnavailable as ModelUnavailable
 from agents.model_loading import check_folder
+from environments.data_files import user_path
 
 TINY = Path(__file__).parent / "models" / "tiny"
 
@@ -55,7 +56,10 @@ def model_folder(name: str) -> Path | str:
         return TINY
     if name == "smollm2":
         return smollm2_folder()
-    folder = Path(name).expanduser()
+    try:
+        folder = user_path(name)
+    except ValueError as error:
+        raise ModelUnavailable(str(error)) from error
     if name and folder.is_dir():
         if (folder / "config.json").is_file():
             check_folder(folder)

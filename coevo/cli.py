@@ -202,6 +202,13 @@ def _defect(error: Exception) -> str:
 # -- the commands ---------------------------------------------------------------------------------
 
 
+def folder(text: str) -> Path:
+    """A folder that the user names, `~` in it too."""
+    from coevo.places import expanded
+
+    return Path(expanded(text))
+
+
 class PackagesError(Exception):
     """The installation is incomplete, or another distribution's packages are in the way."""
 
@@ -291,7 +298,9 @@ def _eval(words: Sequence[str]) -> int:
     parser.add_argument("target", metavar="RUN_OR_MODEL", help="a run; tiny, smollm2, a folder")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--like", metavar="RUN", help="measure a model as this run is measured")
-    parser.add_argument("--to", metavar="DIR", type=Path, help="where to write (default: the run)")
+    parser.add_argument(
+        "--to", metavar="DIR", type=folder, help="where to write (default: the run)"
+    )
     parser.add_argument("--limit", metavar="N", help="measure N of the problems: limit=N")
     parser.add_argument("--save-completions", action="store_true", help="write them too, as JSONL")
     _add_trust(parser)
@@ -336,7 +345,7 @@ def _export(words: Sequence[str]) -> int:
     parser.add_argument("run", help="name or folder of a run")
     kinds = ["preferences", "sft", "problems", "model"]
     parser.add_argument("--what", required=True, choices=kinds)
-    parser.add_argument("--to", required=True, metavar="DIR", type=Path, help="a new folder")
+    parser.add_argument("--to", required=True, metavar="DIR", type=folder, help="a new folder")
     parser.add_argument("--role", default="solver", choices=["solver", "generator"])
     _add_trust(parser)
     arguments = parser.parse_intermixed_args(words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from urllib.parse import urlsplit
@@ -35,10 +34,9 @@ def expanded(path: str) -> str:
     """A path with `~` as the home folder; raises `ValueError` if there is none or it cannot be one."""
     if reason := unprintable(path):
         raise ValueError(reason)
-    full = os.path.expanduser(path)
-    if full.startswith("~"):
-        raise ValueError(f"nobody knows the home folder {full.partition('/')[0]}; write ./{path}")
-    return full
+    from environments.data_files import user_path  # not before it is needed: it takes time
+
+    return str(user_path(path))
 
 
 def server(url: str) -> str:

@@ -20,6 +20,7 @@ from coevo.store import Store
 from coevo.summary_shape import fault
 from coevo.trust import code_of, confirm
 from environments import Environment
+from environments.data_files import user_path
 
 # What a run's folder holds, where it is there.
 FILES = (
@@ -85,13 +86,20 @@ def is_run(path: Path) -> bool:
     return (path / "run.db").is_file()
 
 
+def _user_path(name: str) -> Path:
+    try:
+        return user_path(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def find_run(name: str) -> Path:
     """The folder of a run, given as a path or as a name under `runs`.
 
     Raises `ConfigError`, with the nearest name, if there is no such run, and `FolderRefused` if its
     folder holds links or other things than files.
     """
-    for path in (Path(name).expanduser(), Path("runs") / name):
+    for path in (_user_path(name), Path("runs") / name):
         if is_run(path):
             check_files(path)
             return path if path.name not in ("", "..") else path.resolve()

@@ -14,6 +14,7 @@ from agents.policies import Sampling, make_policy
 from agents.records import Group
 from agents.remote import Handle, Placement, Runtime
 from coevo.config import Config, EnvironmentConfig, RoleConfig, SamplingConfig, TeacherConfig
+from environments.data_files import user_path
 
 
 def make_role(role: str, config: RoleConfig, environment: EnvironmentConfig, folder: Path) -> Any:
@@ -52,7 +53,7 @@ def policy_options(role: str, config: RoleConfig, folder: Path) -> dict[str, Any
             "lora_rank": rank,
         }
     if policy.name == "endpoint":
-        cache = Path(policy.endpoint.cache or folder.parent / "endpoint-cache.db")
+        cache = user_path(policy.endpoint.cache or folder.parent / "endpoint-cache.db")
         return {
             "config": policy.endpoint,
             "role": role,

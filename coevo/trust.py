@@ -15,10 +15,16 @@ from typing import Any
 
 from coevo.config import Config, ConfigError, RoleConfig, WandbConfig, fields_of
 from coevo.wandb_variables import resolved
+from environments.data_files import user_path
 
 FLAG = "--trust"
 MODELS = ("tiny", "smollm2")  # which come with coevo, or by a fixed sha256
-PLAIN_OPTIONS = ("families", "sha256", "heldout_share", "rows")  # texts of built-in environments: no files
+PLAIN_OPTIONS = (
+    "families",
+    "sha256",
+    "heldout_share",
+    "rows",
+)  # texts of built-in environments: no files
 CODE = "code that would be run"
 FILE = "a file that is read"
 MODEL = "a model from a folder or the hub"
@@ -194,8 +200,8 @@ def _within(reach: Reach, folder: Path) -> bool:
     if reach.what not in (FILE, MODEL):
         return False
     try:
-        path = Path(reach.value).expanduser().resolve()
-    except (OSError, RuntimeError, ValueError):  # no path, such as one with a NUL
+        path = user_path(reach.value).resolve()
+    except (OSError, ValueError):  # no path, such as one with a NUL
         return False
     return path.is_relative_to(folder.resolve()) and path.exists()
 

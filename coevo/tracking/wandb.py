@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from coevo.config import WandbConfig
 from coevo.tracking.records import RoundReport, RunInfo
 from coevo.wandb_variables import resolved
+from environments.data_files import user_path
 from environments.printable import printable
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class WandbTracker:
         """Where the folder `wandb` is."""
         if self._config.dir is None:
             return self._info.folder
-        folder = Path(self._config.dir).expanduser()
+        folder = user_path(self._config.dir)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
