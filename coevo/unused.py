@@ -23,6 +23,15 @@ def check_unused(config: Config) -> None:
             f"agents.teacher.learner.objective={config.agents.teacher.learner.objective}: the Teacher "
             "is never trained; write learner@agents.teacher.learner=none"
         )
+    teacher = config.agents.teacher
+    if teacher.policy.name == "rules" and not teacher.prompts.verify:
+        asked = {"judge": teacher.judge != "never", "canaries": teacher.canaries > 0}
+        for key in (key for key, wanted in asked.items() if wanted):
+            raise ConfigError(
+                f"agents.teacher.{key}={getattr(teacher, key)} asks a model for verdicts, and this "
+                "Teacher has policy rules; give it a model, such as policy@agents.teacher.policy=hf "
+                "with prompts@agents.teacher.prompts=math, or leave it out"
+            )
     for role in ("solver", "generator"):
         learner = getattr(config.agents, role).learner
         if learner.teacher and learner.objective != "distill":

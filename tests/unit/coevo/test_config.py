@@ -360,6 +360,8 @@ def test_a_sweep_without_end_is_refused_before_it_is_made(
             "trains the Solver, which has agents.solver.learner=none",
         ),
         (["loop.initial_sft_epochs=3"], "write loop.initial_sft=true"),
+        (["agents.teacher.judge=always"], "agents.teacher.judge=always asks a model for verdicts"),
+        (["agents.teacher.canaries=2"], "agents.teacher.canaries=2 asks a model for verdicts"),
         (
             [
                 "learner@agents.teacher.learner=dpo",
