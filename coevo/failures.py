@@ -17,6 +17,7 @@ MEMORY = "not enough memory; raise the limit (ulimit -v), or run with fewer work
 FILES = "too many open files; raise the limit (ulimit -n)"
 LARGE = "a file may not become this large; raise the limit (ulimit -f)"
 BROKEN = "input/output error; the disk or the network that it is on fails"
+RAY = "Ray did not start in time; see that /tmp and /dev/shm have room, and that memory is free"
 READ_ONLY = "it can only be read; choose a folder that can be written"
 PERMISSION = "permission denied; choose a folder that is yours, or change its owner or mode"
 
@@ -51,6 +52,7 @@ SAID = {
     r"os error 27\b|code: 27\b|FileTooLarge": LARGE,
     r"os error 5\b|code: 5\b": BROKEN,
     r"os error 30\b|code: 30\b|ReadOnlyFilesystem": READ_ONLY,
+    r"node timed out during startup": RAY,
     r"os error 13\b|code: 13\b": PERMISSION,
     r"os error 24\b|code: 24\b|Too many open files": FILES,
     r"[Cc]an(no|')t allocate memory|can't start new thread|CUDA out of memory|out of memory"
@@ -85,7 +87,8 @@ def _told(error: BaseException) -> str | None:
         return f"{place}: {reason}" if (place := _place(error)) else reason
     if (code := getattr(error, "sqlite_errorcode", None)) is not None:
         return SQLITE.get(code & 0xFF)
-    if isinstance(error, (RuntimeError, ImportError)) or _of(error, *LIBRARIES):
+    general = type(error) is Exception or isinstance(error, (RuntimeError, ImportError))
+    if general or _of(error, *LIBRARIES):
         return next(
             (advice for words, advice in SAID.items() if re.search(words, str(error))), None
         )

@@ -110,6 +110,12 @@ def test_too_little_memory(error: Exception) -> None:
     assert cli._status(error) == 1
 
 
+def test_ray_that_finds_no_room_for_its_session() -> None:
+    error = Exception("The current node timed out during startup. This could happen because ...")
+    assert "/tmp and /dev/shm have room" in str(failures.told(error))
+    assert failures.told(Exception("a defect")) is None
+
+
 def test_other_errors_are_none_of_the_machines() -> None:
     assert failures.told(RuntimeError("a defect")) is None
     assert failures.told(ValueError("no space left on device")) is None
