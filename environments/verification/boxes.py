@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from environments.verification.spelling import normalised
 
 _BRACES = re.compile(
-    r"\\f?boxed\s*\{|\\fbox\s*\{|\\boxed\s+(-?[0-9][0-9,]*(?:\.[0-9]+)?|[A-Za-z])(?![A-Za-z0-9_^{(\\])|\\boxed([0-9])(?![0-9])|\\.|[{}]",
+    r"\\f?boxed\s*\{|\\fbox\s*\{|\\boxed\s+(-?[0-9][0-9,]*(?:\.[0-9]+)?"
+    r"|[A-Za-z])(?![A-Za-z0-9_^{(\\])|\\boxed([0-9])(?![0-9])|\\.|[{}]",
     re.DOTALL,
 )
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BLANK = re.compile(
-    r"[\s$*_?.,~\u2026\u25a1-]*|(?:\\(?:[ ,;:!_]|q?quad|[lc]?dots|square|Box|(?:hspace|h?phantom)\{[^{}]*\}|underline\{[\s_\\]*\})?\s*)+"
-    r"|(?:\\(?:text|textit|textbf|mathrm)\s*\{)?\s*[<\[(]?\s*(?:(?:your|the|final|my|numerical|numeric|an?)\s+)*(?:answer|result|solution|blank|value|number)"
-    r"(?:\s+(?:here|goes here))?\s*[>\])]?\.{0,3}\s*\}?|(?:\\text\s*\{)?\s*(?:\.{2,}|_{2,}|\?+|\s)\s*\}?",
+    r"[\s$*_?.,~\u2026\u25a1-]*|(?:\\(?:[ ,;:!_]|q?quad|[lc]?dots|square|Box|(?:hspace"
+    r"|h?phantom)\{[^{}]*\}|underline\{[\s_\\]*\})?\s*)+"
+    r"|(?:\\(?:text|textit|textbf|mathrm)\s*\{)?\s*[<\[(]?\s*(?:(?:your|the|final|my|numerical"
+    r"|numeric|an?)\s+)*(?:answer|result|solution|blank|value|number)"
+    r"(?:\s+(?:here|goes here))?\s*[>\])]?\.{0,3}\s*\}?|(?:\\text\s*\{)?\s*(?:\.{2,}|_{2,}|\?+"
+    r"|\s)\s*\}?",
     re.IGNORECASE,
 )
 _MATHS = r"(?:\$\$?|\\[()\[\]]|\\text\s*\{|\\q?quad(?![a-z])|\\[,; ]|\*\*|[\s{}])*"
 _BETWEEN = re.compile(
-    rf"{_MATHS}(?:,|;|,?{_MATHS}\b(?:and|or)\b|&){_MATHS}(?:([A-Za-z])(?:_\{{?\w\}}?)?\s*=)?{_MATHS}"
+    rf"{_MATHS}(?:,|;|,?{_MATHS}\b(?:and|or)\b"
+    rf"|&){_MATHS}(?:([A-Za-z])(?:_\{{?\w\}}?)?\s*=)?{_MATHS}"
 )
 _NAMED = re.compile(r"(?<![A-Za-z\\])([A-Za-z])(?:_\{?\w\}?)?\s*=[\s$*]*$")
 

@@ -8,13 +8,20 @@ from environments.verification import algebra, approximate, bases, expressions, 
 from environments.verification.spelling import normalised
 from environments.verification.trees import Tree
 
-_ROUNDED = re.compile(r"\b(?:nearest|round|approximat|decimal place|significant|estimate)|\bto the (?:tenth|hundredth)", re.IGNORECASE)  # fmt: skip
+_ROUNDED = re.compile(
+    r"\b(?:nearest|round|approximat|decimal place|significant|estimate)|\bto the (?:tenth|hundredth)",
+    re.IGNORECASE,
+)
 _ABOUT = re.compile(
-    r"\s*[,(]?\s*\\text\s*\{\s*[,(]?\s*(?:or|which is|i\.e\.,?|that is,?)?\s*(?:about|approximately|approx\.?|roughly)\s*\}\s*"
-    r"|\s*[,(]?\s*(?<![\\A-Za-z])(?:or|which is)?\s*(?<![\\A-Za-z])(?:about|approximately|approx\.?|roughly)\s+(?=[0-9])"
+    r"\s*[,(]?\s*\\text\s*\{\s*[,(]?\s*(?:or|which is|i\.e\.,?|that is,?)?\s*(?:about"
+    r"|approximately|approx\.?|roughly)\s*\}\s*"
+    r"|\s*[,(]?\s*(?<![\\A-Za-z])(?:or|which is)?\s*(?<![\\A-Za-z])(?:about|approximately"
+    r"|approx\.?|roughly)\s+(?=[0-9])"
 )
 _EQUALS = re.compile(r"(?<![<>!:\\])=(?![=<>])")
-_UNIT = re.compile(r"\s*\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?$|\s*\u00b0$|\s*%$|(?<=[0-9])\s+[a-z]{3,}$")
+_UNIT = re.compile(
+    r"\s*\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?$|\s*\u00b0$|\s*%$|(?<=[0-9])\s+[a-z]{3,}$"
+)
 
 
 def last(text: str, statement: str, gold: str) -> str:
@@ -27,7 +34,11 @@ def last(text: str, statement: str, gold: str) -> str:
         return text
     written = _ABOUT.sub(r"\\approx ", normalised(text))
     if r"\approx" in written:
-        written = written.rstrip(" )}") if written.count("(") < written.count(")") or written.count("{") < written.count("}") else written
+        written = (
+            written.rstrip(" )}")
+            if written.count("(") < written.count(")") or written.count("{") < written.count("}")
+            else written
+        )
     if r"\approx" in written:
         exact, _, rounded = written.rpartition(r"\approx")
         wants = _ROUNDED.search(statement) or re.fullmatch(r"-?[0-9,]*\.[0-9]+", gold)
@@ -91,4 +102,6 @@ def _rounds(exact: str, rounded: str) -> bool:
         return False
     places = len(re.sub(r"[^0-9.]", "", _UNIT.sub("", rounded)).partition(".")[2])
     error = abs(value - float(number.value))
-    return error <= 0.51 * 10.0**-places or error <= 0.0051 * abs(value) and number.form == "scientific"
+    return error <= 0.51 * 10.0**-places or (
+        error <= 0.0051 * abs(value) and number.form == "scientific"
+    )

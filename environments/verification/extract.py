@@ -24,7 +24,9 @@ _DOUBT = re.compile(
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]{1,9}", re.IGNORECASE)
-_CHECK = re.compile(r"[#* ]{0,9}(?:check|verification|explanation|reasoning)[* ]{0,4}:", re.IGNORECASE)
+_CHECK = re.compile(
+    r"[#* ]{0,9}(?:check|verification|explanation|reasoning)[* ]{0,4}:", re.IGNORECASE
+)
 _LINE = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]", re.IGNORECASE)
 _SIGN = re.compile(r"\\?%|\^\s*\{?\s*\\circ\s*\}?|\u00b0")
 _AGAIN = re.compile(rf"(?:The )?(?:final )?{_STATED.pattern}", re.IGNORECASE | re.DOTALL)

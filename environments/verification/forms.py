@@ -50,7 +50,9 @@ _NEVER_ADDED = {"rounding", "factorial", "many"}
 def adds_functions(gold: Tree, prediction: Tree) -> bool:
     """Whether functions are left to be worked out: those of a family of which the reference answer
     has none. Beside functions of `x` others may stand, but nothing rounded, no factorials."""
-    left, right = ({_FAMILIES[name] for name in expressions.functions(t)} for t in (gold, prediction))
+    left, right = (
+        {_FAMILIES[name] for name in expressions.functions(t)} for t in (gold, prediction)
+    )
     added = right - left
     if "binom" in {part[0] for part in parts(gold)}:
         added -= {"factorial"}
@@ -77,7 +79,11 @@ def unevaluated(tree: Tree) -> int:
     elif kind == "neg":
         nested += tree[1][0] == "neg"
     elif kind == "^":
-        nested += (tree[1][0] == "n" and tree[2][0] == "n" and tree[2][2] == 1) or tree[2] == ("n", 1, 1)
+        nested += (tree[1][0] == "n" and tree[2][0] == "n" and tree[2][2] == 1) or tree[2] == (
+            "n",
+            1,
+            1,
+        )
     elif kind == "root" and _is_number(tree[2]):
         nested += _generators(tree) <= {"√-1"}
     elif kind == "binom" or tree[:2] == ("f", "fact"):

@@ -15,15 +15,19 @@ from typing import Any
 Tree = tuple[Any, ...]
 
 DEEPEST = 40  # nodes within nodes
-_FUNCTIONS = r"\sin \cos \tan \cot \sec \csc \arcsin \arccos \arctan \sinh \cosh \tanh \coth \ln \exp"
+_FUNCTIONS = (
+    r"\sin \cos \tan \cot \sec \csc \arcsin \arccos \arctan \sinh \cosh \tanh \coth \ln \exp"
+)
 FUNCTIONS = frozenset(_FUNCTIONS.split())
 RELATIONS = {
     "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\leq": "<=", r"\ge": ">=", r"\geq": ">=",
     r"\ne": "!=", r"\neq": "!=",
 }  # fmt: skip
 _GREEK = (
-    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \kappa \lambda \mu \nu \xi \rho "
-    r"\sigma \tau \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Phi \Psi \Omega \hbar \ell"
+    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \kappa \lambda "
+    r"\mu \nu \xi \rho "
+    r"\sigma \tau \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Phi \Psi "
+    r"\Omega \hbar \ell"
 )
 GREEK = frozenset(_GREEK.split())
 MANY = frozenset((r"\max", r"\min", r"\gcd", r"\lcm"))  # functions of two arguments or more
@@ -122,7 +126,9 @@ class _Reader:
     def starts_factor(self, token: str) -> bool:
         if token[:1].isdigit():  # `n2^{n-1}`, where the power cannot be an index
             power = self.tokens[self.at + 1 : self.at + 4]
-            return power[:1] == ["^"] and any(map(_LETTER.fullmatch, power[1:2] + power[2:] * (power[1:2] == ["{"])))
+            return power[:1] == ["^"] and any(
+                map(_LETTER.fullmatch, power[1:2] + power[2:] * (power[1:2] == ["{"]))
+            )
         return token in ("(", "[", "{") or (token == "|" and not self.bars) or _begins_name(token)
 
     def power(self) -> Tree:

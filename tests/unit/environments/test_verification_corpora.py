@@ -84,7 +84,8 @@ BEFORE = [
 ]
 SIGNED = [r"\boxed{\$N}", r"\boxed{$N}", r"$\boxed{\$N}$", r"\boxed{N \text{ dollars}}", r"\boxed{\$N.00}",
           r"\boxed{N\text{ dollars}}", "N dollars", r"\boxed{\text{\$}N}", r"\boxed{N}", "#### $N", "#### N",
-          "The answer is $N.", "The answer is N dollars.", r"\boxed{\$\,N}", r"\boxed{\textdollar N}"]  # fmt: skip
+          "The answer is $N.", "The answer is N dollars.", r"\boxed{\$\,N}",
+          r"\boxed{\textdollar N}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("question", MONEY)
@@ -92,7 +93,11 @@ def test_money_may_carry_its_sign_where_money_is_asked_for(question):
     refused = []
     for before in BEFORE:
         for form in SIGNED:
-            text = form.replace("N", "1,234") if "box" in form or "answer" in form or "#" in form else f"The answer is {form.replace('N', '1234')}."
+            text = (
+                form.replace("N", "1,234")
+                if "box" in form or "answer" in form or "#" in form
+                else f"The answer is {form.replace('N', '1234')}."
+            )
             if not verify("1234", text, statement=before + question).correct:
                 refused.append((before, form))
     assert refused == []

@@ -1,0 +1,204 @@
+"""Words around a box that deny it, doubt it, hide it or put another number in its place."""
+
+from __future__ import annotations
+
+import re
+
+from environments.verification.claims import contradicts, number
+
+NEAR = 200  # characters before a box that are looked at
+
+_SAYING = (
+    "say write guess think believe claim propose suggest conclude argue insist assume suppose imagine "
+    "pretend"
+)
+_DOUBTING = "doubt deny reject dispute refute disagree refuse disbelieve discard exceed differ"
+_OTHERS = (
+    "denies denied said wrote written thought 't not never cannot neither nor hardly no nobody than instead "
+    "but except unlike different far strictly wrong incorrect false bogus fake mistaken invalid erroneous "
+    "untrue if unless whether were tempting tempted naive naively glance trap or between versus who whoever "
+    "anyone everyone exclude eliminate dismiss avoid ignore forget skip drop strike cross rule disprove "
+    "mistake error absurd silly foolish misleading unreasonable nonsense decoy distractor example format "
+    "template placeholder hypothetical hypothetically sample possibly maybe perhaps either could somewhere "
+    "anywhere lies lie falls fall ranging range ranges vs ne neq lt gt nleq ngeq cancel bcancel xcancel "
+    "sout phantom hphantom vphantom white newcommand renewcommand providecommand def let "
+    '< > ! \u2260 " \u201c ~'
+)
+CUES = frozenset(  # one of these is in whatever `refuses_before` finds
+    {verb + end for verb in f"{_SAYING} {_DOUBTING}".split() for end in ("", "s", "d", "ed", "ing")}
+    | {verb[:-1] + end for verb in _SAYING.split() for end in ("ing", "ies", "ied")}
+    | set(_OTHERS.split())
+)
+_APART = str.maketrans(  # words and the signs among the cues, apart from each other
+    {chr(n): " " for n in range(128) if not chr(n).isalpha()}
+    | {sign: f" {sign} " for sign in '<>!"~\u2260\u201c'}
+    | {"'": " '", "\u2019": " '"}
+)
+_FILLER = (
+    r"(?:(?:be|been|equal|equals|to|the|an?|my|our|answer|result|value|solution|number|count"
+    r"|total|exactly|possibly"
+    r"|simply|just|really|actually|necessarily|quite|at|all|correct|right|final|true|it|that|is"
+    r"|as|of|here|in|any|way"
+    r"|have|has|get|gets|give|gives|keep|keeps|hold|holds|leave|leaves|cost|costs|make|makes"
+    r"|yield|yields|come|add|up|amount|reach|remain|with|left)"
+    r"\s+|[*_$:(]\s*|\\\(\s*|\\\[\s*){0,8}$"
+)
+_SAID = (
+    r"(?:say|write|wrote|said|put|guess|think|thought|believe|claim|propose|suggest|conclude|argue|insist)"
+    r"(?:s|d|ed|ing)?"
+)
+_DENIED = re.compile(
+    rf"(?:\bnot|n['\u2019]t|\bnever|\bcannot|\bhardly|\bneither|\bnor)\s+{_FILLER}"
+    rf"|\b(?:other than|rather than|instead of|anything but|everything but|except(?: for)?"
+    rf"|differs? from|different from"
+    rf"|unlike|far from|(?:more|less|greater|fewer|smaller|larger|bigger) than|exceeds|strictly "
+    rf"(?:above|below))\s+{_FILLER}"
+    r"|(?:\\neq?|\\not\s*=|\\lt|\\gt|\\nleq|\\ngeq|<|(?<![a-z/\"-])>|\u2260|!=)[\s${(]*$"
+    r"|(?<!of )\b(?:wrong|incorrect|false|bogus|fake|mistaken|invalid|erroneous|untrue|rejected"
+    r"|discarded)\s+"
+    r"(?:(?:final|plausible|candidate)\s+)?(?:answer|value|result|solution|guess|number|count"
+    r"|total|one)?\s*"
+    r"(?:(?:is|was|would be)\b|:|=|(?:to|that)\b[^,;]*)?[\s$*_({:\[\\]*$"
+    r"|\b(?:doubt|deny|denies|reject|dispute|refute|disagree|refuse|disbelieve)(?:s|d|ed"
+    r"|ing)?\b[^,;]*$"
+    r"|(?:n['\u2019]t|\bnot|\bnever|\bnobody|\bno one)\s+(?:\w+\s+){0,2}"
+    r"(?:think|believe|claim|say|agree|accept|true|convinced|certain|sure|mean|argue|suggest|the "
+    r"case)\w*\b[^,;]*$"
+    r"|\b(?:if|unless|whether|were)\s+(?:the\s+|my\s+|your\s+)?(?:answer|it|box|result|count"
+    r"|this|that)\s+"
+    r"(?:\w+\s+)?(?:is|was|were|be|equals?|equal)[\s$*_({\[\\]*$"
+    r"|\b(?:suppose|supposing|assume|assuming|pretend|pretending|imagine|imagining)\b[^,;]*$"
+    rf"|\b(?:students?|friends?|someone|somebody|some|people|they|he|she|you|one|book|teacher"
+    rf"|others?|user|prompt|example|who|whoever|anyone|everyone|everybody|many|most|(?-i:(?!The"
+    rf"|This|That|It|I\b|We\b|So|Thus|Hence)[A-Z][a-z]+))\s+"
+    rf"(?:(?:might|may|could|would|will|can|has|have)\s+)?(?:\w+ly\s+)?(?:be tempted "
+    rf"to\s+)?{_SAID}\b[^,;]*$"
+    rf"|\b(?:exclude|rule out|eliminate|dismiss|avoid|ignore|forget|skip|drop|strike|cross out"
+    rf"|refute|disprove)\s+{_FILLER}"
+    rf"|\b(?:mistake|error|wrong|incorrect|absurd|silly|foolish|misleading|unreasonable"
+    rf"|nonsense) to \w+\s+(?:that\s+)?{_FILLER}"
+    r"|(?:^|[*#(\s])(?:not|no|false|untrue|trap|decoy|distractor|example|format|template"
+    r"|placeholder|hypothetical(?:ly)?|sample)[*_]*\s*[:=-]?[\s$*]*$"
+    r"|\b(?:somewhere|anywhere|lies?|falls?|ranging|ranges?|is|be)\s+from\s+\S+\s+to[\s$*]*$"
+    r"|\bbetween\s+\S+\s+and[\s$*]*$"
+    r"|\b(?:tempting|tempted|naive(?:ly)?|at first glance|trap)\b[^,;]*$",
+    re.IGNORECASE,
+)  # fmt: skip
+_COUNTERFACTUAL = re.compile(
+    r"\b(?:if|unless)\b.*(?:\bnot\b|n['\u2019]t|\bunless\b).*\bwould\b.*$", re.IGNORECASE
+)
+_HEDGED = re.compile(
+    r"\b(possibly|maybe|perhaps|either|might be|could be)\b.*[0-9].*\b(?:possibly|maybe|perhaps"
+    r"|or|might be|could be)\b[\s$*]*$",
+    re.IGNORECASE,
+)
+_HIDDEN = re.compile(
+    r"(?:~~|\\[xb]?cancel\s*\{|\\sout\s*\{|\\[hv]?phantom\s*\{"
+    r"|\\(?:text)?color\s*\{white\}\s*\{?|<(?:del|s|strike)>)[\s$]*$"
+)
+_REDEFINED = re.compile(r"\\(?:re|provide)?newcommand\*?\s*\{?\s*\\boxed|\\(?:def|let)\s*\\boxed")
+_CLAUSE = re.compile(
+    r"(?<=[.!?])\s+|[,;]\s+|\n+|\s+(?:so|hence|thus|therefore|then|because|and so)\s+"
+    r"|(?<!ing)\s+but\s+|\u2014",
+    re.IGNORECASE,
+)
+_END = r"[\s$*_)\]}\\.,;:(\u2014\u2013-]*"
+_SAME = r"[ $*_)\]}\\,;:(\u2014\u2013-]*"  # in the same sentence
+_TAKEN_BACK = re.compile(
+    rf"^{_SAME}(?:(?:but|and|although|though)\s+)?(?:(?:which|that|this|it)\s*)?"
+    r"(?:(?:is|was|['\u2019]s|would be|seems|looks|must be|has to be|can|could|cannot|may|might"
+    r"|does|did|will)\s*)?(?:\w+ly\s+)?(?:(?:an?|the)\s+)?"
+    r"(?:fails?\b|contradicts?\b|breaks\b|rejected|excluded|refuted|ruled out|discarded"
+    r"|disproved|otherwise\b|wrong|incorrect|false|impossible|untrue|mistaken|invalid|rejected"
+    r"|too (?:big|large|small|high|low|much|many|few)"
+    r"|off by|nonsense|absurd|an? (?:\w+ )?(?:mistake|lie|typo|joke|trap|decoy|error|guess)"
+    r"|(?:not|n['\u2019]t|never|cannot|can['\u2019]t|isn['\u2019]t|wasn['\u2019]t)(?=\s*[.!)]|\s*$"
+    r"|\s+(?:be|the|an?|right|correct|true|my|our|it|possible|what|valid|acceptable|equal|quite"
+    r"|so|really|work|hold|hope|fit)\b))"
+    rf"|^{_SAME}\?"
+    rf"|^{_END}(?:only )?(?:if|unless)\b",
+    re.IGNORECASE,
+)
+_OTHER = re.compile(
+    r"^[\s$*_)\]}\\,;(]*(?:\.\s*)?(?:->|\u2192|\u21d2|=>|\\to(?![a-z])|\\(?:long)?rightarrow"
+    r"|\\Rightarrow|or|and/or|versus|vs\.?|alternatively|possibly|maybe|perhaps|else|otherwise"
+    r"|to|through|up to"
+    r"|\u00b1|\\pm|[-\u2013\u2014~])(?:\s+[a-z'\u2019]+){0,4}[,:]?\s*(.{1,40})",
+    re.IGNORECASE | re.DOTALL,
+)
+_OTHER_BEFORE = re.compile(
+    r"([^\s,;]+)[\s$]*\s(?:or|versus|vs\.?)\s+(?:maybe |possibly |perhaps |else )?[\s$*]*$",
+    re.IGNORECASE,
+)
+_DISOWNED = re.compile(
+    r"^\W*(?:wrong|incorrect|false|nope|no)\b\W*$|\b(?:that|this|it|which|the above|above|box"
+    r"|boxed (?:value|answer|number)|answer|that one|claim|guess|conjecture"
+    r"|hypothesis)\b(?:\s+\w+){0,3}?\s*"
+    r"(?:['\u2019]s|is|was|must be|would be|seems|looks)\s+(?:\w+ly\s+|all\s+)?"
+    r"(?:wrong(?! to)|incorrect|false|untrue|mistaken|an? (?:\w+ )?(?:mistake|lie|typo|joke|trap"
+    r"|decoy|error|example|placeholder)|not (?:the )?(?:correct|right|true|real|actual|final|my"
+    r"|it|so|valid|answer))\b"
+    r"|\b(?:disregard|ignore|forget|scratch|retract|cross out|discard)\s+(?:that|this|it|the "
+    r"(?:box|above|answer))"
+    r"|\btake (?:that|it) back|\bjust kidding|\bonly (?:joking|kidding)|\bnever ?mind\b|\bI "
+    r"(?:made|was making) (?:a|an) (?:\w+ )?(?:mistake|error)"
+    r"|\b(?:isn|wasn|can|couldn)['\u2019]t (?:be )?(?:right|correct|it|true|the answer)",
+    re.IGNORECASE,
+)
+_CONDITIONAL = re.compile(r"\b(?:let me know|if|hope|whether|please)\b", re.IGNORECASE)
+_CORRECTED = re.compile(
+    r"\b(?:but|really|actually|no|wait|however|correct(?:ion|ed|ly)?|instead|rather|must|should"
+    r"|true|truth|real|oops|sorry|I|we|it|yet|edit)\b",
+    re.IGNORECASE,
+)
+_CLAIMED = re.compile(
+    r"(?:\b(?:is|get|got|gives?|equals?|be|becomes?|find|have|answer|make|say|meant?|truth"
+    r"|correction|edit|really|actually|no|see)\b[*,:]?|=|:)"
+    r"\s*(?:really|actually|instead|that|it is"
+    r"|it's)?[\s$*]*([-\u2212]?[$]?[0-9][^\s]*)(?:\s+[a-z]+)?[\s$*.!)]*$",
+    re.IGNORECASE,
+)
+
+
+def has_cue(lowered: str) -> bool:
+    """Whether a text in small letters has a word or sign of which one is in whatever is refused."""
+    return not CUES.isdisjoint(lowered.translate(_APART).split())
+
+
+def refuses_before(text: str, start: int, end: int, answer: str) -> bool:
+    before = text[max(0, start - NEAR) : start]
+    clause = _CLAUSE.split(before)[-1]
+    if before.rstrip(" \n$*").endswith(":"):
+        clause = _CLAUSE.split(before.rstrip(" \n$*"))[-1] + " "
+    if _COUNTERFACTUAL.search(re.split(r"[.!?\n]", before)[-1]):
+        return True
+    if _DENIED.search(clause) or _HIDDEN.search(before) or _REDEFINED.search(text):
+        return True
+    if _HEDGED.search(re.split(r"[.!?\n]", before)[-1]):
+        return True
+    if (other := _OTHER_BEFORE.search(before)) and contradicts(number(other.group(1)), answer):
+        return True
+    return _quoted(text, start, end)
+
+
+def refuses_after(after: str, answer: str) -> bool:
+    if _TAKEN_BACK.match(after):
+        return True
+    if (other := _OTHER.match(after)) and contradicts(number(other.group(1)), answer):
+        return True
+    for sentence in re.split(r"(?<=[.!?])\s+|\n+|;\s+", after)[:40]:
+        if _DISOWNED.search(sentence) and not _CONDITIONAL.search(sentence):
+            return True
+        claimed = _CLAIMED.search(sentence) if _CORRECTED.search(sentence) else None
+        if claimed and contradicts(number(claimed.group(1)), answer):
+            return True
+    return False
+
+
+def _quoted(text: str, start: int, end: int) -> bool:
+    """Whether the box stands inside quotation marks with other words."""
+    opened = re.search(
+        r'(?:^|[\s(:])(["\u201c])([^"\u201c\u201d\n]*)$', text[max(0, start - NEAR) : start]
+    )
+    closed = re.match(r'([^"\u201c\u201d\n]*)["\u201d]', text[end : end + NEAR])
+    return bool(opened and closed and re.search("[A-Za-z]{2}", opened.group(2) + closed.group(1)))
