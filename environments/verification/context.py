@@ -92,7 +92,8 @@ def _glued(before: str, after: str) -> bool:
     if not equated and re.search(operator, before):
         return True
     if re.match(
-        r"[0-9]|[.,][0-9]|\{,\}[0-9]|\\[,!]\s*[0-9]|[\s)\]}]*\^(?!\s*\{?\s*\\circ)|!!|_", after
+        r"[0-9]|[.,][0-9]|\{,\}[0-9]|\\[,!]\s*[0-9]|(?:[\s)\]}|]|\\right)*\^(?!\s*\{?\s*\\circ)|!!|_",
+        after,
     ):
         return True
     operation = re.match(

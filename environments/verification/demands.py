@@ -80,7 +80,10 @@ def refusal(
         and gold.value.denominator == 1
     ):
         terms = {term for pair in _fractions(normalised(written)) for term in pair}
-        if not statement or terms <= set(re.findall("[0-9]+", statement)):
+        stated_value = any(
+            int(b) and Fraction(int(a), int(b)) == gold.value for a, b in _fractions(statement)
+        )
+        if not statement or stated_value or terms <= set(re.findall("[0-9]+", statement)):
             return "not worked out"
     if not statement or (prediction.text == gold.text and prediction.value is None):
         return None

@@ -22,7 +22,8 @@ _OTHERS = (
     "template placeholder hypothetical hypothetically sample possibly maybe perhaps either could somewhere "
     "anywhere lies lie falls fall ranging range ranges vs ne neq lt gt nleq ngeq cancel bcancel xcancel "
     "sout phantom hphantom vphantom white newcommand renewcommand providecommand def let "
-    '< > ! \u2260 " \u201c ~'
+    "way chance reason possibility means circumstances "
+    '< > ! \u2260 " \u201c ~ \u2717 \u2718 \u274c \u274e \u2612 \u2716'
 )
 CUES = frozenset(  # one of these is in whatever `refuses_before` finds
     {verb + end for verb in f"{_SAYING} {_DOUBTING}".split() for end in ("", "s", "d", "ed", "ing")}
@@ -31,7 +32,7 @@ CUES = frozenset(  # one of these is in whatever `refuses_before` finds
 )
 _APART = str.maketrans(  # words and the signs among the cues, apart from each other
     {chr(n): " " for n in range(128) if not chr(n).isalpha()}
-    | {sign: f" {sign} " for sign in '<>!"~\u2260\u201c'}
+    | {sign: f" {sign} " for sign in '<>!"~\u2260\u201c\u2717\u2718\u274c\u274e\u2612\u2716'}
     | {"'": " '", "\u2019": " '"}
 )
 _FILLER = (
@@ -59,6 +60,10 @@ _DENIED = re.compile(
     r"(?:(?:final|plausible|candidate)\s+)?(?:answer|value|result|solution|guess|number|count"
     r"|total|one)?\s*"
     r"(?:(?:is|was|would be)\b|:|=|(?:to|that)\b[^,;]*)?[\s$*_({:\[\\]*$"
+    r"|\b(?:no way|no chance|no reason|no possibility|by no means|under no circumstances)\b[^,;]*$"
+    r"|[\u2717\u2718\u274c\u274e\u2612\u2716][\s$*]*$"
+    r"|(?:n['\u2019]t|\bnot|\bnever)\s+(?:\w+ly\s+)?(?:answer|write|conclude|put|report|give|choose|pick|select|enter"
+    r"|submit|infer|deduce|box|state|take|use|trust|output|guess)\b[^,;]*$"
     r"|\b(?:doubt|deny|denies|reject|dispute|refute|disagree|refuse|disbelieve)(?:s|d|ed"
     r"|ing)?\b[^,;]*$"
     r"|(?:n['\u2019]t|\bnot|\bnever|\bnobody|\bno one)\s+(?:\w+\s+){0,2}"
@@ -84,8 +89,15 @@ _DENIED = re.compile(
     r"|\b(?:tempting|tempted|naive(?:ly)?|at first glance|trap)\b[^,;]*$",
     re.IGNORECASE,
 )  # fmt: skip
+_RETRACTED = re.compile(
+    r"^\W*(?:on second thoughts?|actually|no|nope|correction|wait|rather|edit|update|sorry|oops"
+    r"|scratch that|then again)\b"
+    r"\W+(?:[a-z']+\s+){0,4}?\$?([-\u2212]?[0-9][^\s]*)[\s$*.!)]*$",
+    re.IGNORECASE,
+)
 _COUNTERFACTUAL = re.compile(
-    r"\b(?:if|unless)\b.*(?:\bnot\b|n['\u2019]t|\bunless\b).*\bwould\b.*$", re.IGNORECASE
+    r"^\s*unless\b.*$|\b(?:if|unless)\b.*(?:\bnot\b|n['\u2019]t|\bunless\b).*\bwould\b.*$",
+    re.IGNORECASE,
 )
 _HEDGED = re.compile(
     r"\b(possibly|maybe|perhaps|either|might be|could be)\b.*[0-9].*\b(?:possibly|maybe|perhaps"
@@ -115,7 +127,10 @@ _TAKEN_BACK = re.compile(
     r"|(?:not|n['\u2019]t|never|cannot|can['\u2019]t|isn['\u2019]t|wasn['\u2019]t)(?=\s*[.!)]|\s*$"
     r"|\s+(?:be|the|an?|right|correct|true|my|our|it|possible|what|valid|acceptable|equal|quite"
     r"|so|really|work|hold|hope|fit)\b))"
-    rf"|^{_SAME}\?"
+    rf"|^{_SAME}(?:\?|[\u2717\u2718\u274c\u274e\u2612\u2716])"
+    rf"|^{_SAME}(?:is|are|was) what (?:an?|some|most|many|people|students|one|you)\b"
+    rf"|^{_SAME}(?:is|was|would(?: only)? be|could be) (?:only )?"
+    r"(?:right|correct|true|valid|the answer) (?:only )?if\b"
     rf"|^{_END}(?:only )?(?:if|unless)\b",
     re.IGNORECASE,
 )
@@ -190,6 +205,7 @@ def refuses_after(after: str, answer: str) -> bool:
         if _DISOWNED.search(sentence) and not _CONDITIONAL.search(sentence):
             return True
         claimed = _CLAIMED.search(sentence) if _CORRECTED.search(sentence) else None
+        claimed = claimed or _RETRACTED.search(sentence)
         if claimed and contradicts(number(claimed.group(1)), answer):
             return True
     return False

@@ -63,9 +63,12 @@ def adds_functions(gold: Tree, prediction: Tree) -> bool:
     return (right <= {"logarithm"}) != (left <= {"logarithm"})
 
 
-def unevaluated(tree: Tree) -> int:
-    """How many sums, products and powers could be worked out: `2+3`, `2x+3x`, `2·3`, `2^3`."""
-    nested = sum(unevaluated(part) for part in _children(tree))
+def unevaluated(tree: Tree, factorials: bool = True) -> int:
+    """How many sums, products and powers could be worked out: `2+3`, `2x+3x`, `2·3`, `2^3`.
+
+    Without `factorials` those of numbers do not count: a binomial coefficient is written by them.
+    """
+    nested = sum(unevaluated(part, factorials) for part in _children(tree))
     kind = tree[0]
     if kind == "+":
         terms = [_monomial(term) for term in tree[1]]
@@ -87,7 +90,7 @@ def unevaluated(tree: Tree) -> int:
     elif kind == "root" and _is_number(tree[2]):
         nested += _generators(tree) <= {"√-1"}
     elif kind == "binom" or tree[:2] == ("f", "fact"):
-        nested += all(_is_number(part) for part in _children(tree))
+        nested += (factorials or kind == "binom") and all(map(_is_number, _children(tree)))
     elif kind == "/":
         nested += tree[2] == ("n", 1, 1) or (_is_number(tree[1]) and tree[2][0] == "/")
     return nested

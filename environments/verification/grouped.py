@@ -146,7 +146,7 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
         return None
     texts = _unnamed([both for each in texts for both in _signs(each)])
     found = _parts(texts)
-    if found is None or (len(found[0]) < 2 and not brackets and kind == "multiset"):
+    if found is None or (len(found[0]) < 2 and brackets in ("", "()") and kind == "multiset"):
         return None
     parts, unit = found
     if kind == "set" and any(

@@ -53,6 +53,15 @@ _NOUNS = (
 )
 _QUANTITIES = frozenset(_NOUNS.split())
 
+_EXPRESSION = re.compile(
+    r"\b(?:[Ff]ind|[Ww]hat is|[Cc]ompute|[Dd]etermine|[Cc]alculate|[Ee]valuate)\s+"
+    r"(?:the (?:exact |numerical )?value of )?"
+    r"(?:\$([^$]+)\$|\\\((.+?)\\\))"
+)
+_COMPOUND = re.compile(r"(?=.*[A-Za-z])[0-9A-Za-z+*^/(){}_-]{2,}")  # `2d`, `b+1`
+_ROOTS = re.compile(
+    r"\b(?:roots?|zeros?|solutions?|solve|critical|intercepts?|such that|for which)\b", re.I
+)
 _LETTERS = {
     "radius": "r", "diameter": "d", "area": "A", "volume": "V", "circumference": "C",
     "perimeter": "P",
@@ -74,7 +83,12 @@ def other(gold: str, prediction: str, statement: str) -> bool:
         wanted = {_bare(of_gold.group(1))} if of_gold else _wanted(statement)
         if wanted:
             return _bare(named.group(1)) not in wanted
-        return _of_another_quantity(named.group(1), statement)
+        return _of_another_quantity(named.group(1), statement) or _of_a_part(
+            named.group(1), statement
+        )
+    bare = re.sub(r"\s", "", normalised(label))
+    if "=" not in gold and _COMPOUND.fullmatch(bare) and (sought := _wanted(statement)):
+        return _bare(bare) not in sought
     asked = question(statement)
     if segment := _SEGMENT.fullmatch(re.sub(r"\s", "", normalised(label))):
         mine = next(filter(None, segment.groups()))
@@ -95,6 +109,21 @@ def _of_another_quantity(letter: str, statement: str) -> bool:
         and asked.group(1) in _LETTERS
         and letter in set(_LETTERS.values()) - {_LETTERS[asked.group(1)]}
     )
+
+
+def _of_a_part(letter: str, statement: str) -> bool:
+    """Whether a question asks for an expression that has the letter in it: `x = 9` for `x + y`."""
+    asked = _EXPRESSION.search(question(statement))
+    if asked is None or _ROOTS.search(question(statement)):
+        return False
+    sought = normalised(next(filter(None, asked.groups())))
+    if re.search(r"[=<>]|\\(?:le|ge|ne|in)(?![a-z])", sought) or sought.startswith(
+        (f"{letter}(", f"{letter}_")
+    ):
+        return False
+    before = "" if letter[0] == "\\" else r"(?<![A-Za-z\\])"
+    written = re.search(rf"{before}{re.escape(letter)}(?![A-Za-z])", sought)
+    return sought != letter and written is not None
 
 
 @lru_cache(maxsize=256)

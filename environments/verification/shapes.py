@@ -75,6 +75,11 @@ def has_root_below(tree: Tree) -> bool:
     )
 
 
+def divides_sum(tree: Tree) -> bool:
+    """Whether a sum stands above a fraction's line: `\\frac{4x^2+9y^2}{36}`."""
+    return any(part[0] == "/" and part[1][0] == "+" for part in forms.parts(tree))
+
+
 def fractions_in_sum(tree: Tree) -> int:
     """How many terms of a sum have a variable in a denominator, also where a factor stands before it."""
     sums = [part for part in forms.parts(tree) if part[0] == "+"]

@@ -44,7 +44,7 @@ def points(
     rounds = any(("f", name) in found for name in _ROUND)
     drawn: list[dict[str, Any]]
     if ("f", "fact") in found:
-        drawn = [{name: draw.randint(1, 40) for name in variables} for _ in range(8)]
+        drawn = [{name: draw.randint(1, 40) for name in variables} for _ in range(24)]
     elif rounds and set(variables) <= INTEGERS and not (_trivial(left) or _trivial(right)):
         drawn = [{name: draw.randint(1, 60) for name in variables} for _ in range(24)]
         drawn += [{name: n + m for m, name in enumerate(variables)} for n in range(1, 13)]
