@@ -9,7 +9,8 @@ from environments.verification.spelling import normalised
 from environments.verification.trees import Tree
 
 _ROUNDED = re.compile(
-    r"\b(?:nearest|round|approximat|decimal place|significant|estimate)|\bto the (?:tenth|hundredth)",
+    r"\b(?:nearest|round|approximat|decimal place|significant|estimate)|\bto the (?:tenth"
+    r"|hundredth)",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(

@@ -92,7 +92,8 @@ def _glued(before: str, after: str) -> bool:
     if not equated and re.search(operator, before):
         return True
     if re.match(
-        r"[0-9]|[.,][0-9]|\{,\}[0-9]|\\[,!]\s*[0-9]|(?:[\s)\]}|]|\\right)*\^(?!\s*\{?\s*\\circ)|!!|_",
+        r"[0-9]|[.,][0-9]|\{,\}[0-9]|\\[,!]\s*[0-9]|(?:[\s)\]}|]|\\right)*\^(?!\s*\{?\s*\\circ)"
+        r"|!!|_",
         after,
     ):
         return True

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import re
 
+from environments.verification import polarity
 from environments.verification.claims import contradicts, number
 
 NEAR = 200  # characters before a box that are looked at
 
 _SAYING = (
-    "say write guess think believe claim propose suggest conclude argue insist assume suppose imagine "
+    "say write guess think believe claim propose suggest conclude argue insist assume suppose "
+    "imagine "
     "pretend"
 )
 _DOUBTING = "doubt deny reject dispute refute disagree refuse disbelieve discard exceed differ"
 _OTHERS = (
-    "denies denied said wrote written thought 't not never cannot neither nor hardly no nobody than instead "
-    "but except unlike different far strictly wrong incorrect false bogus fake mistaken invalid erroneous "
-    "untrue if unless whether were tempting tempted naive naively glance trap or between versus who whoever "
-    "anyone everyone exclude eliminate dismiss avoid ignore forget skip drop strike cross rule disprove "
-    "mistake error absurd silly foolish misleading unreasonable nonsense decoy distractor example format "
-    "template placeholder hypothetical hypothetically sample possibly maybe perhaps either could somewhere "
-    "anywhere lies lie falls fall ranging range ranges vs ne neq lt gt nleq ngeq cancel bcancel xcancel "
+    "denies denied said wrote written thought 't not never cannot neither nor hardly no nobody "
+    "than instead "
+    "but except unlike different far strictly wrong incorrect false bogus fake mistaken invalid "
+    "erroneous "
+    "untrue if unless whether were tempting tempted naive naively glance trap or between versus "
+    "who whoever "
+    "anyone everyone exclude eliminate dismiss avoid ignore forget skip drop strike cross rule "
+    "disprove "
+    "mistake error absurd silly foolish misleading unreasonable nonsense decoy distractor "
+    "example format "
+    "template placeholder hypothetical hypothetically sample possibly maybe perhaps either could "
+    "somewhere "
+    "anywhere lies lie falls fall ranging range ranges vs ne neq lt gt nleq ngeq cancel bcancel "
+    "xcancel "
     "sout phantom hphantom vphantom white newcommand renewcommand providecommand def let "
-    "way chance reason possibility means circumstances "
+    "way chance reason possibility means circumstances evidence proof sense basis justification "
+    "wrongly "
+    "incorrectly falsely mistakenly erroneously impossible impossibly careless carelessly "
+    "foolishly unlikely "
+    "implausible myth joke "
+    "illusion rejecting excluded excludes refuses hypothesis hypothetically "
     '< > ! \u2260 " \u201c ~ \u2717 \u2718 \u274c \u274e \u2612 \u2716'
 )
 CUES = frozenset(  # one of these is in whatever `refuses_before` finds
@@ -45,7 +59,8 @@ _FILLER = (
     r"\s+|[*_$:(]\s*|\\\(\s*|\\\[\s*){0,8}$"
 )
 _SAID = (
-    r"(?:say|write|wrote|said|put|guess|think|thought|believe|claim|propose|suggest|conclude|argue|insist)"
+    r"(?:say|write|wrote|said|put|guess|think|thought|believe|claim|propose|suggest|conclude"
+    r"|argue|insist)"
     r"(?:s|d|ed|ing)?"
 )
 _DENIED = re.compile(
@@ -62,7 +77,8 @@ _DENIED = re.compile(
     r"(?:(?:is|was|would be)\b|:|=|(?:to|that)\b[^,;]*)?[\s$*_({:\[\\]*$"
     r"|\b(?:no way|no chance|no reason|no possibility|by no means|under no circumstances)\b[^,;]*$"
     r"|[\u2717\u2718\u274c\u274e\u2612\u2716][\s$*]*$"
-    r"|(?:n['\u2019]t|\bnot|\bnever)\s+(?:\w+ly\s+)?(?:answer|write|conclude|put|report|give|choose|pick|select|enter"
+    r"|(?:n['\u2019]t|\bnot|\bnever)\s+(?:\w+ly\s+)?(?:answer|write|conclude|put|report|give"
+    r"|choose|pick|select|enter"
     r"|submit|infer|deduce|box|state|take|use|trust|output|guess)\b[^,;]*$"
     r"|\b(?:doubt|deny|denies|reject|dispute|refute|disagree|refuse|disbelieve)(?:s|d|ed"
     r"|ing)?\b[^,;]*$"
@@ -187,6 +203,8 @@ def refuses_before(text: str, start: int, end: int, answer: str) -> bool:
         clause = _CLAUSE.split(before.rstrip(" \n$*"))[-1] + " "
     if _COUNTERFACTUAL.search(re.split(r"[.!?\n]", before)[-1]):
         return True
+    if polarity.denies_before(clause):
+        return True
     if _DENIED.search(clause) or _HIDDEN.search(before) or _REDEFINED.search(text):
         return True
     if _HEDGED.search(re.split(r"[.!?\n]", before)[-1]):
@@ -197,7 +215,7 @@ def refuses_before(text: str, start: int, end: int, answer: str) -> bool:
 
 
 def refuses_after(after: str, answer: str) -> bool:
-    if _TAKEN_BACK.match(after):
+    if _TAKEN_BACK.match(after) or polarity.denies_after(after):
         return True
     if (other := _OTHER.match(after)) and contradicts(number(other.group(1)), answer):
         return True

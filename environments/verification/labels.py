@@ -20,7 +20,8 @@ _ADJECTIVES = (
     r"|unknown|variable|constant|value|values|solution|solutions|measure|of|for|is)\s+){0,6}"
 )
 _AFTER = (
-    r"(?=\s*(?:[.?,:;!]|$)|\s+(?:if|when|given|in|with|such|where|so|from|to|for|and|as|satisf\w+|that"
+    r"(?=\s*(?:[.?,:;!]|$)|\s+(?:if|when|given|in|with|such|where|so|from|to|for|and|as"
+    r"|satisf\w+|that"
     r"|which|rounded|using)\b)"
 )
 _WANTED = re.compile(

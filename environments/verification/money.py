@@ -36,7 +36,8 @@ _BETWEEN = re.compile(
     r"|he|she|it|they|we|you|i|and|after|before|if|when)\b.*"
 )
 _WORDS = (
-    "more less total extra additional further altogether combined each of his her their the my your "
+    "more less total extra additional further altogether combined each of his her their the my "
+    "your "
     "our all overall net gross these those such"
 )
 _FILLERS = frozenset(_WORDS.split())

@@ -185,7 +185,7 @@ def test_count_and_digest_are_checked(tmp_path):
         ),
         (row(2, answer="five"), "\"answer\" 'five' cannot be read; expected a number such as 18"),
         (row(2, answer=""), "\"answer\" '' cannot be read"),
-        (row(2, answer="9" * 61), "cannot be read"),
+        (row(2, answer="9" * 301), "cannot be read"),
         (row(2, answer=True), '"answer" must be a text or a number, found True'),
         (row(2, answer=["4"]), '"answer" must be a text or a number'),
         (row(2, level="hard"), "\"level\" must be a whole number from 1 to 100, found 'hard'"),
