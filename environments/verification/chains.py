@@ -19,6 +19,7 @@ _ABOUT = re.compile(
     r"|\s*[,(]?\s*(?<![\\A-Za-z])(?:or|which is)?\s*(?<![\\A-Za-z])(?:about|approximately"
     r"|approx\.?|roughly)\s+(?=[0-9])"
 )
+_OR = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*or\s*\}|(?<=\s)or(?=\s))\s*")
 _EQUALS = re.compile(r"(?<![<>!:\\])=(?![=<>])")
 _UNIT = re.compile(
     r"\s*\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?$|\s*\u00b0$|\s*%$|(?<=[0-9])\s+[a-z]{3,}$"
@@ -31,7 +32,7 @@ def last(text: str, statement: str, gold: str) -> str:
     Of what is only about equal it is the exact side, or the rounded one where the question wants
     that or the reference answer is a decimal. Sides that are not equal are no chain.
     """
-    if not any(sign in text for sign in ("=", "approx", "\u2248", "about", "roughly")):
+    if not any(sign in text for sign in ("=", "approx", "\u2248", "about", "roughly", "or")):
         return text
     written = _ABOUT.sub(r"\\approx ", normalised(text))
     if r"\approx" in written:
@@ -48,6 +49,9 @@ def last(text: str, statement: str, gold: str) -> str:
         if not _rounds(exact, rounded) or exact.count(r"\approx"):
             return text
         return rounded.strip() if wants else last(exact.strip(), statement, gold)
+    either = [_tree(side.strip()) for side in _OR.split(written)]
+    if len(either) > 1 and "=" not in written and all(_same(either[0], t) for t in either[1:] if t):
+        return text if None in either else _OR.split(written)[0].strip()
     sides = [side.strip() for side in _EQUALS.split(written)]
     if len(sides) < 2 or not all(sides) or "," in written.replace("{,}", ""):
         return text

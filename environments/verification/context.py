@@ -32,6 +32,11 @@ _EXTREME = re.compile(
     r"|need|sure|up to|far|best|worst",
     re.IGNORECASE,
 )
+_ARITHMETIC_AFTER = re.compile(
+    r"[\s$*_)]*(?:(?:minus|plus|divided by|squared|cubed)\b|times\s+[0-9])|!\s*(?:\$|\\[)\]])",
+    re.IGNORECASE,
+)
+_INEQUALITY = re.compile(r"\\(?:[lg]eq?|[lg]eqslant)\s*\$?\Z|[\u2264\u2265]\s*\$?\Z")
 _INSIDE = re.compile(  # a function or a fraction whose argument the box is
     r"\\(?:sqrt|[dtc]?frac|[dt]?binom|sin|cos|tan|cot|sec|csc|arc(?:sin|cos|tan)|log|ln|exp"
     r"|lfloor|lceil|neg|lnot|sum|prod|int|lim|max|min"
@@ -53,6 +58,7 @@ def withdrawn(text: str, start: int, end: int, answer: str, statement: str = "")
     if denials.has_cue(lowered) and denials.refuses_before(text, start, end, answer):
         return True
     bounded = lowered.endswith(_BOUNDS) and _BOUND.search(before[-24:]) is not None
+    bounded = bounded or ("\\" in before[-12:] and _INEQUALITY.search(before) is not None)
     if after.strip(" .$\n)*]\\}"):
         if denials.refuses_after(after, answer):
             return True
@@ -70,6 +76,7 @@ def _may_be_glued(before: str, after: str) -> bool:
         last in _SIGNS
         or last == "."
         or "\\" in before[-24:]
+        or after[:1] == " "
         or first[:1] in _SIGNS
         or first[:1] in ("\\", "{", "!", "_")
         or (first[:1] in (".", ",") and first[1:].isdigit())
@@ -82,6 +89,8 @@ def _glued(before: str, after: str) -> bool:
     if re.search(r"(?:^|[=($\[:,{]\s*|[a-z]\s)[-\u2212]\Z|=\s*[-\u2212]\s*\Z|[0-9]\Z", before):
         return True
     if re.search(r"[0-9]\.\Z", before):
+        return True
+    if _ARITHMETIC_AFTER.match(after):
         return True
     if _INSIDE.search(before):
         return True

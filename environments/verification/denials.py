@@ -35,7 +35,9 @@ _OTHERS = (
     "wrongly "
     "incorrectly falsely mistakenly erroneously impossible impossibly careless carelessly "
     "foolishly unlikely "
-    "implausible myth joke "
+    "implausible myth joke nothing twice half double triple thrice third quarter square root "
+    "percent "
+    "multiple multiples plus minus negative divided options candidates possibilities choices "
     "illusion rejecting excluded excludes refuses hypothesis hypothetically "
     '< > ! \u2260 " \u201c ~ \u2717 \u2718 \u274c \u274e \u2612 \u2716'
 )
@@ -69,7 +71,7 @@ _DENIED = re.compile(
     rf"|differs? from|different from"
     rf"|unlike|far from|(?:more|less|greater|fewer|smaller|larger|bigger) than|exceeds|strictly "
     rf"(?:above|below))\s+{_FILLER}"
-    r"|(?:\\neq?|\\not\s*=|\\lt|\\gt|\\nleq|\\ngeq|<|(?<![a-z/\"-])>|\u2260|!=)[\s${(]*$"
+    r"|(?:\\neq?|\\not\s*=|\\lt|\\gt|\\nleq|\\ngeq|<|(?<!-)>|\u2260|!=)[\s${(]*$"
     r"|(?<!of )\b(?:wrong|incorrect|false|bogus|fake|mistaken|invalid|erroneous|untrue|rejected"
     r"|discarded)\s+"
     r"(?:(?:final|plausible|candidate)\s+)?(?:answer|value|result|solution|guess|number|count"
@@ -79,7 +81,7 @@ _DENIED = re.compile(
     r"|[\u2717\u2718\u274c\u274e\u2612\u2716][\s$*]*$"
     r"|(?:n['\u2019]t|\bnot|\bnever)\s+(?:\w+ly\s+)?(?:answer|write|conclude|put|report|give"
     r"|choose|pick|select|enter"
-    r"|submit|infer|deduce|box|state|take|use|trust|output|guess)\b[^,;]*$"
+    r"|submit|infer|deduce|box|state|trust|output|guess)\b[^,;]*$"
     r"|\b(?:doubt|deny|denies|reject|dispute|refute|disagree|refuse|disbelieve)(?:s|d|ed"
     r"|ing)?\b[^,;]*$"
     r"|(?:n['\u2019]t|\bnot|\bnever|\bnobody|\bno one)\s+(?:\w+\s+){0,2}"
@@ -105,6 +107,11 @@ _DENIED = re.compile(
     r"|\b(?:tempting|tempted|naive(?:ly)?|at first glance|trap)\b[^,;]*$",
     re.IGNORECASE,
 )  # fmt: skip
+_MISTAKEN = re.compile(
+    r"\b(?:misread|miscalculat\w*|miscounted|forgot|oops|hold on|reconsider\w*|on second "
+    r"thoughts?|I (?:made|see) (?:a|my) (?:mistake|error))\b",
+    re.IGNORECASE,
+)
 _RETRACTED = re.compile(
     r"^\W*(?:on second thoughts?|actually|no|nope|correction|wait|rather|edit|update|sorry|oops"
     r"|scratch that|then again)\b"
@@ -115,9 +122,18 @@ _COUNTERFACTUAL = re.compile(
     r"^\s*unless\b.*$|\b(?:if|unless)\b.*(?:\bnot\b|n['\u2019]t|\bunless\b).*\bwould\b.*$",
     re.IGNORECASE,
 )
+_ARITHMETIC = re.compile(
+    r"\b(?:twice|half(?: of)?|double|triple|thrice|(?:third|quarter|square|root|percent"
+    r"|multiples?) of|% of|plus|minus|negative"
+    r"|divided by)[\s$*]*\Z",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"</?[a-z]+>")
 _HEDGED = re.compile(
     r"\b(possibly|maybe|perhaps|either|might be|could be)\b.*[0-9].*\b(?:possibly|maybe|perhaps"
-    r"|or|might be|could be)\b[\s$*]*$",
+    r"|or|might be|could be)\b[\s$*]*$"
+    r"|\b(?:options|candidates|possibilities|choices|possible (?:answers"
+    r"|values))\b.*[0-9].*\b(?:and|or)\b[\s$*]*$",
     re.IGNORECASE,
 )
 _HIDDEN = re.compile(
@@ -144,6 +160,8 @@ _TAKEN_BACK = re.compile(
     r"|\s+(?:be|the|an?|right|correct|true|my|our|it|possible|what|valid|acceptable|equal|quite"
     r"|so|really|work|hold|hope|fit)\b))"
     rf"|^{_SAME}(?:\?|[\u2717\u2718\u274c\u274e\u2612\u2716])"
+    rf"|^{_SAME}(?:was|had been) (?:my|our|the) (?:first |initial |old |previous |earlier "
+    rf")*(?:answer|guess|result|idea)\b"
     rf"|^{_SAME}(?:is|are|was) what (?:an?|some|most|many|people|students|one|you)\b"
     rf"|^{_SAME}(?:is|was|would(?: only)? be|could be) (?:only )?"
     r"(?:right|correct|true|valid|the answer) (?:only )?if\b"
@@ -152,9 +170,9 @@ _TAKEN_BACK = re.compile(
 )
 _OTHER = re.compile(
     r"^[\s$*_)\]}\\,;(]*(?:\.\s*)?(?:->|\u2192|\u21d2|=>|\\to(?![a-z])|\\(?:long)?rightarrow"
-    r"|\\Rightarrow|or|and/or|versus|vs\.?|alternatively|possibly|maybe|perhaps|else|otherwise"
-    r"|to|through|up to"
-    r"|\u00b1|\\pm|[-\u2013\u2014~])(?:\s+[a-z'\u2019]+){0,4}[,:]?\s*(.{1,40})",
+    r"|\\Rightarrow|or|and/or|versus|vs\.?|alternatively|possibly|maybe|perhaps|else|otherwise)"
+    r"(?:\s+[a-z'\u2019]+){0,4}[,:]?\s*(.{1,40})"
+    r"|^[\s$*_)\]}\\,;(]*(?:to|through|up to|\u00b1|\\pm|[-\u2013\u2014~])\s*(.{1,40})",
     re.IGNORECASE | re.DOTALL,
 )
 _OTHER_BEFORE = re.compile(
@@ -179,11 +197,11 @@ _DISOWNED = re.compile(
 _CONDITIONAL = re.compile(r"\b(?:let me know|if|hope|whether|please)\b", re.IGNORECASE)
 _CORRECTED = re.compile(
     r"\b(?:but|really|actually|no|wait|however|correct(?:ion|ed|ly)?|instead|rather|must|should"
-    r"|true|truth|real|oops|sorry|I|we|it|yet|edit)\b",
+    r"|now|true|truth|real|oops|sorry|I|we|it|yet|edit)\b",
     re.IGNORECASE,
 )
 _CLAIMED = re.compile(
-    r"(?:\b(?:is|get|got|gives?|equals?|be|becomes?|find|have|answer|make|say|meant?|truth"
+    r"(?:\b(?:is|has|had|are|get|got|gives?|equals?|be|becomes?|find|have|answer|make|say|meant?|truth"
     r"|correction|edit|really|actually|no|see)\b[*,:]?|=|:)"
     r"\s*(?:really|actually|instead|that|it is"
     r"|it's)?[\s$*]*([-\u2212]?[$]?[0-9][^\s]*)(?:\s+[a-z]+)?[\s$*.!)]*$",
@@ -203,7 +221,8 @@ def refuses_before(text: str, start: int, end: int, answer: str) -> bool:
         clause = _CLAUSE.split(before.rstrip(" \n$*"))[-1] + " "
     if _COUNTERFACTUAL.search(re.split(r"[.!?\n]", before)[-1]):
         return True
-    if polarity.denies_before(clause):
+    clause = _TAG.sub(" ", clause)
+    if _ARITHMETIC.search(before) or polarity.denies_before(clause):
         return True
     if _DENIED.search(clause) or _HIDDEN.search(before) or _REDEFINED.search(text):
         return True
@@ -217,12 +236,16 @@ def refuses_before(text: str, start: int, end: int, answer: str) -> bool:
 def refuses_after(after: str, answer: str) -> bool:
     if _TAKEN_BACK.match(after) or polarity.denies_after(after):
         return True
-    if (other := _OTHER.match(after)) and contradicts(number(other.group(1)), answer):
+    if (other := _OTHER.match(after)) and contradicts(
+        number(other.group(1) or other.group(2)), answer
+    ):
         return True
+    sticky = False  # after "I misread the question" every claim corrects the box
     for sentence in re.split(r"(?<=[.!?])\s+|\n+|;\s+", after)[:40]:
         if _DISOWNED.search(sentence) and not _CONDITIONAL.search(sentence):
             return True
-        claimed = _CLAIMED.search(sentence) if _CORRECTED.search(sentence) else None
+        sticky = sticky or _MISTAKEN.search(sentence) is not None
+        claimed = _CLAIMED.search(sentence) if sticky or _CORRECTED.search(sentence) else None
         claimed = claimed or _RETRACTED.search(sentence)
         if claimed and contradicts(number(claimed.group(1)), answer):
             return True

@@ -147,7 +147,8 @@ def _sign_after(text: str, end: int, content: str) -> str:
 def _plain(found: str) -> str:
     if again := _AGAIN.match(found):
         found = again.group(1)
-    return re.sub(r"\*{1,3}\.?$", "", found.strip(" *"))
+    found = re.sub(r"\*{1,3}\.?$", "", found.strip(" *"))
+    return found.removesuffix("!") if re.fullmatch("[^$\\\\!]*!", found) else found
 
 
 def _agreed(found: Iterable[str]) -> str | None:

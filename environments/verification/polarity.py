@@ -11,7 +11,8 @@ import re
 _NEGATIVE = re.compile(
     r"\b(?:(?:is|are|was|were|am|be|do|does|did|has|have|had|can|could|will|would|shall|should"
     r"|must|may|might)\s+not"
-    r"|cannot|never|nobody|no one|neither|hardly|no (?:way|chance|reason|possibility|evidence"
+    r"|cannot|never|nothing|nobody|no one|neither|hardly|no (?:way|chance|reason|possibility"
+    r"|evidence"
     r"|proof|sense|basis|justification)"
     r"|wrong(?:ly)?|incorrect(?:ly)?|false(?:ly)?|untrue|mistaken(?:ly)?|erroneous(?:ly)?"
     r"|doubt\w*|den(?:y|ies|ied)"
