@@ -11,6 +11,7 @@ from scripts.verifier_systems import Row, read_rows
 
 CORPORA = Path(__file__).resolve().parents[2] / "corpora"
 REPORTED = read_rows(CORPORA / "reported.jsonl")
+FRESH = read_rows(CORPORA / "fresh.jsonl")  # first-sight rates: docs/verification.md
 GOLDS = [json.loads(line) for line in (CORPORA / "golds.jsonl").read_text().splitlines()]
 UNREAD = {  # forms that only a person could compare: each stands for few rows of its benchmark
     "math": 1,
@@ -22,6 +23,16 @@ UNREAD = {  # forms that only a person could compare: each stands for few rows o
 @pytest.mark.parametrize("row", REPORTED, ids=lambda row: row.id)
 def test_every_reported_row_is_judged_right(row: Row):
     assert verify(row.gold, row.prediction, statement=row.statement).correct is row.paid
+
+
+def test_of_the_fresh_rows_none_is_paid_and_hardly_one_refused():
+    judged = [(row, verify(row.gold, row.prediction, statement=row.statement)) for row in FRESH]
+    paid = [row.id for row, verdict in judged if verdict.correct and not row.paid]
+    refused = [row.id for row, verdict in judged if row.paid and not verdict.correct]
+    assert len({row.id for row in FRESH}) == len(FRESH) > 1000
+    assert sum(row.paid for row in FRESH) > 500
+    assert paid == []
+    assert len(refused) <= 0.01 * len(FRESH), refused
 
 
 @pytest.mark.parametrize("name", UNREAD)
