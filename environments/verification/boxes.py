@@ -17,7 +17,7 @@ _BLANK = re.compile(
     r"[\s$*_?.,~\u2026\u25a1-]*|(?:\\(?:[ ,;:!_]|q?quad|[lc]?dots|square|Box|(?:hspace"
     r"|h?phantom)\{[^{}]*\}|underline\{[\s_\\]*\})?\s*)+"
     r"|(?:\\(?:text|textit|textbf|mathrm)\s*\{)?\s*[<\[(]?\s*(?:(?:your|the|final|my|numerical"
-    r"|numeric|an?)\s+)*(?:answer|result|solution|blank|value|number)"
+    r"|numeric|an?)\s+)*(?:answer|ans|result|solution|blank|value|number)"
     r"(?:\s+(?:here|goes here))?\s*[>\])]?\.{0,3}\s*\}?|(?:\\text\s*\{)?\s*(?:\.{2,}|_{2,}|\?+"
     r"|\s)\s*\}?",
     re.IGNORECASE,

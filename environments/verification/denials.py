@@ -201,7 +201,8 @@ _CORRECTED = re.compile(
     re.IGNORECASE,
 )
 _CLAIMED = re.compile(
-    r"(?:\b(?:is|has|had|are|get|got|gives?|equals?|be|becomes?|find|have|answer|make|say|meant?|truth"
+    r"(?:\b(?:is|has|had|are|get|got|gives?|equals?|be|becomes?|find|have|answer|make|say|meant?"
+    r"|truth"
     r"|correction|edit|really|actually|no|see)\b[*,:]?|=|:)"
     r"\s*(?:really|actually|instead|that|it is"
     r"|it's)?[\s$*]*([-\u2212]?[$]?[0-9][^\s]*)(?:\s+[a-z]+)?[\s$*.!)]*$",

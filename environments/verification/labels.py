@@ -59,6 +59,7 @@ _EXPRESSION = re.compile(
     r"(?:the (?:exact |numerical )?value of )?"
     r"(?:\$([^$]+)\$|\\\((.+?)\\\))"
 )
+_EXCLUDES = re.compile(r"\b(?:except|but|not|all|any|other|no|unless|if|or)\b", re.IGNORECASE)
 _COMPOUND = re.compile(r"(?=.*[A-Za-z])[0-9A-Za-z+*^/(){}_-]{2,}")  # `2d`, `b+1`
 _ROOTS = re.compile(
     r"\b(?:roots?|zeros?|solutions?|solve|critical|intercepts?|such that|for which)\b", re.I
@@ -183,7 +184,7 @@ def unlabelled(text: str, statement: str, gold: str) -> str:
     segment = _SEGMENT.fullmatch(found)
     if "=" in value or not value.strip() or not found:
         return text
-    if label.startswith(r"\text{") or _NAME.fullmatch(found):
+    if (label.startswith(r"\text{") and not _EXCLUDES.search(label)) or _NAME.fullmatch(found):
         return value.strip()
     if "=" in gold and re.sub(r"\s", "", normalised(gold.strip(" $").partition("=")[0])) == found:
         return value.strip()

@@ -160,7 +160,7 @@ def _number(part: dict[str, str | None]) -> Number | None:
 
 def _unit(words: str) -> tuple[str, str]:
     """The words of a unit and its power: `cm^2`, `sq. ft`, `cubic in`."""
-    power = re.search(r"\^\{?([23])\}?$", words)
+    power = None if "/" in words else re.search(r"\^\{?([23])\}?$", words)
     plain = re.sub(r"\^\{?[23]\}?", "", words).replace(".", " ").lower().split()
     words = " ".join({"sq": "square", "cu": "cubic"}.get(word, word) for word in plain)
     return words, power.group(1) if power else ""

@@ -107,6 +107,12 @@ _SPELLINGS: list[
         lambda m: " " + m.group(2) + "'" * len(m.group(1)),
     ),
     ("(", re.compile(r"^(-?[0-9]+\.[0-9]*)\(([0-9]+)\)$"), r"\1\\overline{\2}"),
+    ("\\bar", re.compile(r"(?<=[0-9.])\\bar\s*([0-9])(?![0-9])"), r"\\overline{\1}"),
+    (
+        ".",
+        re.compile(r"^(-?[0-9]*\.[0-9]*?)([0-9])\2{2,}\s*(?:\\[lc]?dots|\.{3}|\u2026)$"),
+        r"\1\\overline{\2}",
+    ),
     ("\\over", re.compile(r"\\overline\s*([0-9])(?![0-9])"), r"\\overline{\1}"),
     ("frac", re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
     ("frac", re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),

@@ -61,6 +61,7 @@ class _Reader:
 
     def __init__(self, tokens: list[str]):
         self.tokens, self.at, self.depth, self.bars = [*tokens, ""], 0, 0, 0
+        self.angles = 0  # how many functions the reader is in the argument of
 
     @property
     def next(self) -> str:
@@ -136,6 +137,9 @@ class _Reader:
         while self.next == "!":
             self.take()
             base = ("f", "fact", base)
+        if self.next == "\u00b0" and self.angles:
+            self.take()
+            return ("*", (base, ("/", ("c", "pi"), ("n", 180, 1))))
         if self.next == "^":
             self.take()
             base = ("^", base, self.exponent())
@@ -260,6 +264,7 @@ class _Reader:
                 name, power = rf"\arc{name[1:]}", None
             elif power[0] != "n":
                 raise NoTreeError("an inverse or a power")
+        self.angles += 1
         if self.next == "|":
             argument: Tree = ("f", "abs", self.group())
         else:
@@ -267,6 +272,7 @@ class _Reader:
         if self.next == "\u00b0":
             self.take()
             argument = ("*", (argument, ("/", ("c", "pi"), ("n", 180, 1))))
+        self.angles -= 1
         if base == ("c", "e"):
             found: Tree = ("f", "ln", argument)
         elif name == r"\log":
@@ -280,9 +286,6 @@ class _Reader:
         factors: list[Tree] = []
         while (self.next[:1].isdigit() and not factors) or _begins_argument(self.next):
             factors.append(self.power())
-        if self.next == "\u00b0" and factors:
-            self.take()
-            factors.append(("/", ("c", "pi"), ("n", 180, 1)))
         if not factors or self.next in ("(", "["):
             raise NoTreeError("where the argument ends is not clear")
         return factors[0] if len(factors) == 1 else ("*", tuple(factors))

@@ -41,6 +41,10 @@ _WORDS_ALONE = (
     "february march april may june july august september october november december"
 )
 _ANSWERS = frozenset(_WORDS_ALONE.split())
+_POINTS = re.compile(
+    r"\b(?:pairs?|points?|coordinates?|ordered|system|vectors?|cent(?:er|re)|vert(?:ex|ices)|intersect)",
+    re.I,
+)
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
 _LETTER = re.compile(r"\(?[A-J]\)?")
 
@@ -194,6 +198,10 @@ def _alike(reference: Answer, answer: Answer, gold: str, statement: str) -> tupl
     where the question is for a ratio, `(7,2)` for `p=7, q=2`."""
     if answer.kind == "ratio" and reference.value is not None:
         return reference, (ratios.as_fraction(answer) if _asks_ratio(statement) else None) or answer
+    if answer.kind == "interval" and reference.kind == "tuple" and len(reference.parts) == 2:
+        read_as = None if _POINTS.search(statement) else canonical(gold, "interval")
+        same_type = read_as is not None and read_as.kind == "interval"
+        return (read_as if read_as is not None and same_type else reference), answer
     if answer.kind == "tuple" and reference.kind == "multiset" and "=" in gold:
         ordered = assignments.in_order(normalised(gold), statement, alone=True)
         return (canonical(ordered) if ordered else None) or reference, answer

@@ -37,7 +37,12 @@ _CONSTANT = re.compile(
     r")*(?:constants?|numbers?) [a-zA-Z]|(?:\bwhere |\bwith )?[a-zA-Z] (?:is|being) (?:an?|any"
     r"|some) (?:arbitrary |real |fixed )*(?:constant|number))\)?$"
 )
-_DOMAIN = re.compile(r"\s*,\s*(?:where )?([a-z])\s*\\in\s*\\mathbb\s*\{?R\}?$")
+_DOMAIN = re.compile(r"\s*[,(]\s*(?:where )?([a-z])\s*\\in\s*\\mathbb\s*\{?R\}?\s*\)?$")
+_EVERYWHERE = re.compile(
+    r"\s*,?\s*\bfor (?:all|every|each|any) (?:real |positive |natural |non-?negative |complex "
+    r")*(?:numbers? |integers? |values? of )?"
+    r"[a-z](?![a-z])(?=\s*(?:$|,|;|or\b|and\b))"
+)
 _INTEGER = re.compile(
     r"[\s,(]*(?:\bfor |\bwhere |\bwith )?\s*(?:(?:any|all|some|an) )?(?:integers? ([klmn])"
     r"|([klmn]) (?:is|are) (?:an |any )?integers?|([klmn])\s*\\in\s*(?:\\mathbb\s*\{?Z\}?|Z))\)?$"
@@ -64,6 +69,8 @@ def plain(text: str) -> str:
     if reals := _REALS.fullmatch(flat):
         points = reals.group(1)
         return rf"\mathbb{{R}}\setminus\{{{points}\}}" if points else r"\mathbb{R}"
+    if "=" in flat and (shorter := _EVERYWHERE.sub("", flat)) != flat:
+        return plain(shorter)
     if counted := _INTEGER.search(flat):
         before, name = flat[: counted.start()].strip(), next(filter(None, counted.groups()))
         if before:
