@@ -15,7 +15,7 @@ MOST_CLAIMS = 50  # of a text that are looked at
 _CLAIM = re.compile(
     r"\b(?:answer|ans|final (?:result|value|solution|total|count))\b[ *_]{0,6}"
     r"(?:(?:is|was|should be|must be|has to be|equals)\b|:|=|\.(?= )|-+>?|\u2013|\u2014|\u2192"
-    r"|(?=\s*\n))[ *:_$\n]{0,12}([^\n]{0,120})",
+    r"|(?=\s*\n))[ *:_$\n]{0,12}(?=([^\n]{0,120}))",
     re.IGNORECASE,
 )
 _DOUBTED = re.compile(

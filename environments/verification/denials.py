@@ -39,7 +39,7 @@ _OTHERS = (
     "percent "
     "multiple multiples plus minus negative divided options candidates possibilities choices "
     "illusion rejecting excluded excludes refuses hypothesis hypothetically "
-    '< > ! \u2260 " \u201c ~ \u2717 \u2718 \u274c \u274e \u2612 \u2716'
+    "' < > ! \u2260 \" \u201c ~ \u2717 \u2718 \u274c \u274e \u2612 \u2716"
 )
 CUES = frozenset(  # one of these is in whatever `refuses_before` finds
     {verb + end for verb in f"{_SAYING} {_DOUBTING}".split() for end in ("", "s", "d", "ed", "ing")}
@@ -77,6 +77,7 @@ _DENIED = re.compile(
     r"(?:(?:final|plausible|candidate)\s+)?(?:answer|value|result|solution|guess|number|count"
     r"|total|one)?\s*"
     r"(?:(?:is|was|would be)\b|:|=|(?:to|that)\b[^,;]*)?[\s$*_({:\[\\]*$"
+    r"|\b(?:is|was|are|were)\s+(?:\w+ly\s+)?(?:wrong|incorrect|false|untrue|rejected)\s*:[\s$*]*$"
     r"|\b(?:no way|no chance|no reason|no possibility|by no means|under no circumstances)\b[^,;]*$"
     r"|[\u2717\u2718\u274c\u274e\u2612\u2716][\s$*]*$"
     r"|(?:n['\u2019]t|\bnot|\bnever)\s+(?:\w+ly\s+)?(?:answer|write|conclude|put|report"
@@ -254,7 +255,9 @@ def refuses_after(after: str, answer: str) -> bool:
 
 
 def _quoted(text: str, start: int, end: int) -> bool:
-    """Whether the box stands inside quotation marks with other words."""
+    """Whether the box stands inside quotation marks with other words, or in a string of code."""
+    if text[start - 1 : start] in ("'", '"', "`") and text.count("```", 0, start) % 2:
+        return True
     opened = re.search(
         r'(?:^|[\s(:])(["\u201c])([^"\u201c\u201d\n]*)$', text[max(0, start - NEAR) : start]
     )
