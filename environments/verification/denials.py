@@ -69,7 +69,8 @@ _DENIED = re.compile(
     rf"(?:\bnot|n['\u2019]t|\bnever|\bcannot|\bhardly|\bneither|\bnor)\s+{_FILLER}"
     rf"|\b(?:other than|rather than|instead of|anything but|everything but|except(?: for)?"
     rf"|differs? from|different from"
-    rf"|unlike|far from|(?:more|less|greater|fewer|smaller|larger|bigger) than|exceeds|strictly "
+    rf"|unlike|far from|(?<!no )(?<!not )(?:more|less|greater|fewer|smaller|larger|bigger) than"
+    rf"|exceeds|strictly "
     rf"(?:above|below))\s+{_FILLER}"
     r"|(?:\\neq?|\\not\s*=|\\lt|\\gt|\\nleq|\\ngeq|<|(?<!-)>|\u2260|!=)[\s${(]*$"
     r"|(?<!of )\b(?:wrong|incorrect|false|bogus|fake|mistaken|invalid|erroneous|untrue|rejected"
@@ -127,6 +128,12 @@ _ARITHMETIC = re.compile(
     r"\b(?:twice|half(?: of)?|double|triple|thrice|(?:third|quarter|square|root|percent"
     r"|multiples?) of|% of|plus|minus|negative"
     r"|divided by)[\s$*]*\Z",
+    re.IGNORECASE,
+)
+_NOTHING_ELSE = re.compile(  # "no number except 5 works" says that 5 does
+    r"\b(?:no|none|nothing|nobody|never|not|cannot|fails?|failed|impossible|wrong|ruled? out"
+    r"|excluded?|eliminated?|n't)\b[^;]*"
+    r"\b(?:except(?: for)?|anything but|nothing but|none but|other than|besides)[\s$*]*$",
     re.IGNORECASE,
 )
 _TAG = re.compile(r"</?[a-z]+>")
@@ -224,6 +231,8 @@ def refuses_before(text: str, start: int, end: int, answer: str) -> bool:
     if _COUNTERFACTUAL.search(re.split(r"[.!?\n]", before)[-1]):
         return True
     clause = _TAG.sub(" ", clause)
+    if _NOTHING_ELSE.search(clause):
+        return False
     if _ARITHMETIC.search(before) or polarity.denies_before(clause):
         return True
     if _DENIED.search(clause) or _HIDDEN.search(before) or _REDEFINED.search(text):

@@ -42,7 +42,8 @@ _WORDS_ALONE = (
 )
 _ANSWERS = frozenset(_WORDS_ALONE.split())
 _POINTS = re.compile(
-    r"\b(?:pairs?|points?|coordinates?|ordered|system|vectors?|cent(?:er|re)|vert(?:ex|ices)|intersect)",
+    r"\b(?:pairs?|points?|coordinates?|ordered|system|vectors?|cent(?:er|re)|vert(?:ex|ices)"
+    r"|intersect)",
     re.I,
 )
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")

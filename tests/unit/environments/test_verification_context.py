@@ -40,6 +40,15 @@ TAKEN_BACK = [
     "An incorrect value is BOX",
     "It is false that the count is BOX",
     "Anything but BOX",
+    "Anything except BOX.",
+    "There is no way that it is BOX.",
+    "Nothing supports BOX.",
+    "It is a mistake to write BOX.",
+    "Final answer: BOX. **Answer: 17**",
+    "BOX minus 1",
+    "twice BOX",
+    "BOX \u2717",
+    "BOX. I misread it. She has 17.",
     "The answer differs from BOX.",
     "The answer is other than BOX.",
     "The count is more than BOX.",
@@ -169,6 +178,12 @@ KEPT = [
     "### Final Answer\n\nBOX",
     "He thought about it and took 11. BOX are left.",
     "We can say that BOX beads are left.",
+    "No number of beads fits except BOX.",
+    "It cannot be anything other than BOX.",
+    "All other counts fail; nothing but BOX is left.",
+    "Since it is not more than 29 the count is BOX.",
+    "The beads that are not taken out are BOX.",
+    "The count of beads not taken is BOX.",
 ]
 # fmt: on
 
