@@ -36,6 +36,8 @@ _ARITHMETIC_AFTER = re.compile(
     r"[\s$*_)]*(?:(?:minus|plus|divided by|squared|cubed)\b|times\s+[0-9])|!\s*(?:\$|\\[)\]])",
     re.IGNORECASE,
 )
+_LETTER = re.compile(r"(?:\\(?:text\w*|mathrm|mathbf)\s*\{)?\s*\(?[A-J]\)?\.?\s*\}?")
+_NEGATIVE = re.compile(r"\b(?:false|incorrect|wrong|not|never|except|cannot)\b|n['\u2019]t\b", re.I)
 _INEQUALITY = re.compile(r"\\(?:[lg]eq?|[lg]eqslant)\s*\$?\Z|[\u2264\u2265]\s*\$?\Z")
 _INSIDE = re.compile(  # a function or a fraction whose argument the box is
     r"\\(?:sqrt|[dtc]?frac|[dt]?binom|sin|cos|tan|cot|sec|csc|arc(?:sin|cos|tan)|log|ln|exp"
@@ -54,6 +56,17 @@ def withdrawn(text: str, start: int, end: int, answer: str, statement: str = "")
     before, after = text[max(0, start - denials.NEAR) : start], text[end : end + _AFTER]
     if _may_be_glued(before, after) and _glued(before, after):
         return True
+    # "Only (C) is false" answers which statement is false.
+    names_one = _LETTER.fullmatch(answer) and (not statement or _NEGATIVE.search(statement))
+    if not names_one and _denied(text, start, end, answer, statement):
+        return True
+    if "####" not in text and "ans" not in (whole := text.lower()) and "final " not in whole:
+        return False
+    return any(contradicts(claim, answer) for claim in stated(text, start, end))
+
+
+def _denied(text: str, start: int, end: int, answer: str, statement: str) -> bool:
+    before, after = text[max(0, start - denials.NEAR) : start], text[end : end + _AFTER]
     lowered = before.lower()
     if denials.has_cue(lowered) and denials.refuses_before(text, start, end, answer):
         return True
@@ -63,11 +76,7 @@ def withdrawn(text: str, start: int, end: int, answer: str, statement: str = "")
         if denials.refuses_after(after, answer):
             return True
         bounded = bounded or _BOUND_AFTER.match(after) is not None
-    if bounded and statement and not _EXTREME.search(statement):
-        return True
-    if "####" not in text and "ans" not in (whole := text.lower()) and "final " not in whole:
-        return False
-    return any(contradicts(claim, answer) for claim in stated(text, start, end))
+    return bool(bounded and statement and not _EXTREME.search(statement))
 
 
 def _may_be_glued(before: str, after: str) -> bool:

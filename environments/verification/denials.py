@@ -150,7 +150,7 @@ _HIDDEN = re.compile(
 )
 _REDEFINED = re.compile(r"\\(?:re|provide)?newcommand\*?\s*\{?\s*\\boxed|\\(?:def|let)\s*\\boxed")
 _CLAUSE = re.compile(
-    r"(?<=[.!?])\s+|[,;]\s+|\n+|\s+(?:so|hence|thus|therefore|then|because|and so)\s+"
+    r"(?:(?<=[.!?])|(?<=[.!?]\)))\s+|[,;]\s+|\n+|\s+(?:so|hence|thus|therefore|then|because|and so)\s+"
     r"|(?<!ing)\s+but\s+|\u2014",
     re.IGNORECASE,
 )
