@@ -20,7 +20,12 @@ def in_order(text: str, statement: str, alone: bool = False) -> str | None:
         names = re.split(r"\s*,\s*", order)
         if sorted(values) == sorted(names):
             return f"({','.join(values[name] for name in names)})"
-    known = all(re.search(rf"(?<![A-Za-z\\]){re.escape(name)}(?![A-Za-z])|(?<=[0-9]){re.escape(name)}", statement) for name in values)
+    known = all(
+        re.search(
+            rf"(?<![A-Za-z\\]){re.escape(name)}(?![A-Za-z])|(?<=[0-9]){re.escape(name)}", statement
+        )
+        for name in values
+    )
     if alone or known:
         return f"({','.join(values[name] for name in sorted(values))})"
     return None

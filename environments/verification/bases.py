@@ -7,7 +7,10 @@ from functools import lru_cache
 
 from environments.verification.spelling import normalised
 
-_NAMES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+_NAMES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen"
+)
 _WORDS = {name: number for number, name in enumerate(_NAMES.split()) if number > 1}
 _WORDS |= {"binary": 2, "ternary": 3, "octal": 8, "decimal": 10, "hexadecimal": 16, "twenty": 20}
 _BASE = rf"(?:[0-9]{{1,2}}|{'|'.join(_WORDS)})"
@@ -19,9 +22,12 @@ _SPOKEN = re.compile(
     rf"{_DIGITS}\s*(?:\\text\s*\{{)?\s*\(?\s*(?:in )?base[ -]?\}}?\s*({_BASE})\s*\)?\s*\}}?"
 )
 _ASKED = re.compile(
-    rf"\b(?:in|to|into|as an?|using) (?:its )?(?:the )?(?:base|radix)[- ]*\$?\\?(?:text\{{)?({_BASE})\b"
-    rf"|\bbase[- ]*\$?({_BASE})\$?[- ](?:representation|expansion|notation|number|numeral|form|integer|expression|digit)"
-    rf"|\b(?:in|to|into) (binary|ternary|octal|hexadecimal)\b|\bas an? (binary|ternary|octal|hexadecimal)\b|\b(binary|octal|hexadecimal) (?:representation|expansion|form|notation)",
+    rf"\b(?:in|to|into|as an?|using) (?:its )?(?:the )?(?:base|radix)[- "
+    rf"]*\$?\\?(?:text\{{)?({_BASE})\b"
+    rf"|\bbase[- ]*\$?({_BASE})\$?[- ](?:representation|expansion|notation|number|numeral|form"
+    rf"|integer|expression|digit)"
+    rf"|\b(?:in|to|into) (binary|ternary|octal|hexadecimal)\b|\bas an? (binary|ternary|octal"
+    rf"|hexadecimal)\b|\b(binary|octal|hexadecimal) (?:representation|expansion|form|notation)",
     re.IGNORECASE,
 )
 

@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from environments.verification.spelling import normalised
 
 _BRACES = re.compile(
-    r"\\f?boxed\s*\{|\\fbox\s*\{|\\boxed\s+(-?[0-9][0-9,]*(?:\.[0-9]+)?|[A-Za-z])(?![A-Za-z0-9_^{(\\])|\\boxed([0-9])(?![0-9])|\\.|[{}]",
+    r"\\f?boxed\s*\{|\\fbox\s*\{|\\boxed\s+(-?[0-9][0-9,]*(?:\.[0-9]+)?"
+    r"|[A-Za-z])(?![A-Za-z0-9_^{(\\])|\\boxed([0-9])(?![0-9])|\\.|[{}]",
     re.DOTALL,
 )
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BLANK = re.compile(
-    r"[\s$*_?.,~\u2026\u25a1-]*|(?:\\(?:[ ,;:!_]|q?quad|[lc]?dots|square|Box|(?:hspace|h?phantom)\{[^{}]*\}|underline\{[\s_\\]*\})?\s*)+"
-    r"|(?:\\(?:text|textit|textbf|mathrm)\s*\{)?\s*[<\[(]?\s*(?:(?:your|the|final|my|numerical|numeric|an?)\s+)*(?:answer|result|solution|blank|value|number)"
-    r"(?:\s+(?:here|goes here))?\s*[>\])]?\.{0,3}\s*\}?|(?:\\text\s*\{)?\s*(?:\.{2,}|_{2,}|\?+|\s)\s*\}?",
+    r"[\s$*_?.,~\u2026\u25a1-]*|(?:\\(?:[ ,;:!_]|q?quad|[lc]?dots|square|Box|(?:hspace"
+    r"|h?phantom)\{[^{}]*\}|underline\{[\s_\\]*\})?\s*)+"
+    r"|(?:\\(?:text|textit|textbf|mathrm)\s*\{)?\s*[<\[(]?\s*(?:(?:your|the|final|my|numerical"
+    r"|numeric|an?)\s+)*(?:answer|ans|result|solution|blank|value|number)"
+    r"(?:\s+(?:here|goes here))?\s*[>\])]?\.{0,3}\s*\}?|(?:\\text\s*\{)?\s*(?:\.{2,}|_{2,}|\?+"
+    r"|\s)\s*\}?",
     re.IGNORECASE,
 )
 _MATHS = r"(?:\$\$?|\\[()\[\]]|\\text\s*\{|\\q?quad(?![a-z])|\\[,; ]|\*\*|[\s{}])*"
 _BETWEEN = re.compile(
-    rf"{_MATHS}(?:,|;|,?{_MATHS}\b(?:and|or)\b|&){_MATHS}(?:([A-Za-z])(?:_\{{?\w\}}?)?\s*=)?{_MATHS}"
+    rf"{_MATHS}(?:,|;|,?{_MATHS}\b(?:and|or)\b"
+    rf"|&){_MATHS}(?:([A-Za-z])(?:_\{{?\w\}}?)?\s*=)?{_MATHS}"
 )
 _NAMED = re.compile(r"(?<![A-Za-z\\])([A-Za-z])(?:_\{?\w\}?)?\s*=[\s$*]*$")
 
@@ -85,28 +90,30 @@ def is_blank(content: str) -> bool:
 
 
 def grouped(text: str, found: list[Box]) -> list[Box]:
-    r"""Boxes with nothing but a comma or `and` between them as one: `\boxed{1}, \boxed{2}`."""
+    r"""Boxes with nothing but a comma or `and` between them as one: `\boxed{1}, \boxed{2}`.
+
+    With `or` they are one list where each has a name before it: `x=\boxed{1}` or `x=\boxed{2}`.
+    """
     groups: list[list[Box]] = []
-    names: list[list[str]] = []
     for box in found:
-        gap = _BETWEEN.fullmatch(text[groups[-1][-1].end : box.start]) if groups else None
-        if gap and len(gap.group()) <= 60:
+        gap = text[groups[-1][-1].end : box.start] if groups else ""
+        between = _BETWEEN.fullmatch(gap) if 0 < len(gap) <= 60 else None
+        if between and (between.group(1) or not re.search(r"\bor\b", gap)):
             groups[-1].append(box)
-            names[-1].append(gap.group(1) or "")
-            continue
-        named = _NAMED.search(text[max(0, box.start - 20) : box.start])
-        groups.append([box])
-        names.append([named.group(1) if named else ""])
-    return [_joined(group, name) for group, name in zip(groups, names, strict=True)]
+        else:
+            groups.append([box])
+    return [_joined(text, group) for group in groups]
 
 
-def _joined(group: list[Box], names: list[str]) -> Box:
-    contents = [box.content for box in group]
+def _joined(text: str, group: list[Box]) -> Box:
     if len(group) == 1:
         return group[0]
+    contents = [box.content for box in group]
     if len({normalised(content) for content in contents}) == 1:
         return Box(contents[-1], group[0].start, group[-1].end)
-    if all(names) and len(set(names)) == len(names):
+    found = [_NAMED.search(text[max(0, box.start - 20) : box.start]) for box in group]
+    names = [named.group(1) for named in found if named]
+    if len(names) == len(group) == len(set(names)):
         contents = [
             content if "=" in content else f"{name}={content}"
             for name, content in zip(names, contents, strict=True)

@@ -8,13 +8,22 @@ from environments.verification import algebra, approximate, bases, expressions, 
 from environments.verification.spelling import normalised
 from environments.verification.trees import Tree
 
-_ROUNDED = re.compile(r"\b(?:nearest|round|approximat|decimal place|significant|estimate)|\bto the (?:tenth|hundredth)", re.IGNORECASE)  # fmt: skip
-_ABOUT = re.compile(
-    r"\s*[,(]?\s*\\text\s*\{\s*[,(]?\s*(?:or|which is|i\.e\.,?|that is,?)?\s*(?:about|approximately|approx\.?|roughly)\s*\}\s*"
-    r"|\s*[,(]?\s*(?<![\\A-Za-z])(?:or|which is)?\s*(?<![\\A-Za-z])(?:about|approximately|approx\.?|roughly)\s+(?=[0-9])"
+_ROUNDED = re.compile(
+    r"\b(?:nearest|round|approximat|decimal place|significant|estimate)|\bto the (?:tenth"
+    r"|hundredth)",
+    re.IGNORECASE,
 )
+_ABOUT = re.compile(
+    r"\s*[,(]?\s*\\text\s*\{\s*[,(]?\s*(?:or|which is|i\.e\.,?|that is,?)?\s*(?:about"
+    r"|approximately|approx\.?|roughly)\s*\}\s*"
+    r"|\s*[,(]?\s*(?<![\\A-Za-z])(?:or|which is)?\s*(?<![\\A-Za-z])(?:about|approximately"
+    r"|approx\.?|roughly)\s+(?=[0-9])"
+)
+_OR = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*or\s*\}|(?<=\s)or(?=\s))\s*")
 _EQUALS = re.compile(r"(?<![<>!:\\])=(?![=<>])")
-_UNIT = re.compile(r"\s*\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?$|\s*\u00b0$|\s*%$|(?<=[0-9])\s+[a-z]{3,}$")
+_UNIT = re.compile(
+    r"\s*\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?$|\s*\u00b0$|\s*%$|(?<=[0-9])\s+[a-z]{3,}$"
+)
 
 
 def last(text: str, statement: str, gold: str) -> str:
@@ -23,11 +32,15 @@ def last(text: str, statement: str, gold: str) -> str:
     Of what is only about equal it is the exact side, or the rounded one where the question wants
     that or the reference answer is a decimal. Sides that are not equal are no chain.
     """
-    if not any(sign in text for sign in ("=", "approx", "\u2248", "about", "roughly")):
+    if not any(sign in text for sign in ("=", "approx", "\u2248", "about", "roughly", "or")):
         return text
     written = _ABOUT.sub(r"\\approx ", normalised(text))
     if r"\approx" in written:
-        written = written.rstrip(" )}") if written.count("(") < written.count(")") or written.count("{") < written.count("}") else written
+        written = (
+            written.rstrip(" )}")
+            if written.count("(") < written.count(")") or written.count("{") < written.count("}")
+            else written
+        )
     if r"\approx" in written:
         exact, _, rounded = written.rpartition(r"\approx")
         wants = _ROUNDED.search(statement) or re.fullmatch(r"-?[0-9,]*\.[0-9]+", gold)
@@ -36,6 +49,9 @@ def last(text: str, statement: str, gold: str) -> str:
         if not _rounds(exact, rounded) or exact.count(r"\approx"):
             return text
         return rounded.strip() if wants else last(exact.strip(), statement, gold)
+    either = [_tree(side.strip()) for side in _OR.split(written)]
+    if len(either) > 1 and "=" not in written and all(_same(either[0], t) for t in either[1:] if t):
+        return text if None in either else _OR.split(written)[0].strip()
     sides = [side.strip() for side in _EQUALS.split(written)]
     if len(sides) < 2 or not all(sides) or "," in written.replace("{,}", ""):
         return text
@@ -91,4 +107,6 @@ def _rounds(exact: str, rounded: str) -> bool:
         return False
     places = len(re.sub(r"[^0-9.]", "", _UNIT.sub("", rounded)).partition(".")[2])
     error = abs(value - float(number.value))
-    return error <= 0.51 * 10.0**-places or error <= 0.0051 * abs(value) and number.form == "scientific"
+    return error <= 0.51 * 10.0**-places or (
+        error <= 0.0051 * abs(value) and number.form == "scientific"
+    )

@@ -14,21 +14,26 @@ MOST_CLAIMS = 50  # of a text that are looked at
 
 _CLAIM = re.compile(
     r"\b(?:answer|ans|final (?:result|value|solution|total|count))\b[ *_]{0,6}"
-    r"(?:(?:is|was|should be|must be|has to be|equals)\b|:|=|\.(?= )|-+>?|\u2013|\u2014|\u2192|(?=\s*\n))[ *:_$\n]{0,12}([^\n]{0,120})",
+    r"(?:(?:is|was|should be|must be|has to be|equals)\b|:|=|\.(?= )|-+>?|\u2013|\u2014|\u2192"
+    r"|(?=\s*\n))[ *:_$\n]{0,12}(?=([^\n]{0,120}))",
     re.IGNORECASE,
 )
 _DOUBTED = re.compile(
-    r"\b(?:not|never|no|doubt|false|wrong|incorrect|if|whether|unless|suppose|assume|would|might|may|could|think|thought"
-    r"|guess|initial(?:ly)?|first|student|says?|said|previous|old|part|claims?|one|try|expected|format|example|like)\b|n['\u2019]t",
+    r"\b(?:not|never|no|doubt|false|wrong|incorrect|if|whether|unless|suppose|assume|would|might"
+    r"|may|could|think|thought"
+    r"|guess|initial(?:ly)?|first|student|says?|said|previous|old|part|claims?|one|try|expected"
+    r"|format|example|like)\b|n['\u2019]t",
     re.IGNORECASE,
 )
 _BREAK = re.compile(
-    r"(?<=[^.])(?:[.!?](?=\s|$|\*)|[;\u2014]|\s\(|\\boxed|,\s|\s-\s|\s+(?:because|since|as|so|but|which|when|for|and|we|after)\b)",
+    r"(?<=[^.])(?:[.!?](?=\s|$|\*)|[;\u2014]|\s\(|\\boxed|,\s|\s-\s|\s+(?:because|since|as|so"
+    r"|but|which|when|for|and|we|after)\b)",
     re.IGNORECASE,
 )
 _HASHES = re.compile(r"####(?!#)[ \t]*([^\n]*)")
 _NUMBER = re.compile(
-    r"[-\u2212]?\s?\\?\$?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+)?(?:\\?%)?|\\d?frac\{[0-9]+\}\{[0-9]+\}"
+    r"[-\u2212]?\s?\\?\$?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+)?(?:\\?%)?"
+    r"|\\d?frac\{[0-9]+\}\{[0-9]+\}"
 )
 _WORDS = re.compile(r"(?:\\text\s*\{)?\s*([A-Za-z][A-Za-z ]{1,30}?)\s*\}?")
 
@@ -67,9 +72,11 @@ def contradicts(claim: str, answer: str) -> bool:
     if one is None or other is None or one.value is None or other.value is None:
         return _differ(claim, answer, one, other)
     a, b = one.value, other.value
-    if a == b or {one.kind, other.kind} & {"percent"} and (a == 100 * b or b == 100 * a):
+    if a == b or ({one.kind, other.kind} & {"percent"} and (a == 100 * b or b == 100 * a)):
         return False
-    places = len(claim.rstrip(" %$\\").partition(".")[2]) if re.search(r"\.[0-9]+\D*$", claim) else 0
+    places = (
+        len(claim.rstrip(" %$\\").partition(".")[2]) if re.search(r"\.[0-9]+\D*$", claim) else 0
+    )
     return not (places and abs(a - b) <= Fraction(1, 2 * 10**places))
 
 

@@ -21,9 +21,12 @@ FUNCTIONS = trees.FUNCTIONS | {r"\log"}
 COMMANDS = FUNCTIONS | trees.MANY | trees.GREEK | set(trees.RELATIONS) | frozenset(_OTHERS.split())
 _PLAIN_NAMES = "|".join(sorted((name[1:] for name in FUNCTIONS), key=len, reverse=True))
 _PLAIN_FUNCTION = re.compile(rf"(?<![\\A-Za-z])({_PLAIN_NAMES})(?![A-Za-z])")
-_TOKEN = re.compile(r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]+|[-+*/^=<>()\[\]{}|_!,'\u00b0]")
+_TOKEN = re.compile(
+    r"\s+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|[A-Za-z]+|[-+*/^=<>()\[\]{}|_!,'\u00b0]"
+)
 _SUBSCRIPT = re.compile(
-    r"_\s*\{\s*(?:\\text\s*\{\s*([A-Za-z0-9][A-Za-z0-9 ,+-]{0,15})\}|([A-Za-z0-9][A-Za-z0-9 ,+-]{0,15}))\s*\}"
+    r"_\s*\{\s*(?:\\text\s*\{\s*([A-Za-z0-9][A-Za-z0-9 ,+-]{0,15})\}|([A-Za-z0-9][A-Za-z0-9 "
+    r",+-]{0,15}))\s*\}"
 )
 _OPENING, _CLOSING = {"(", "[", "{"}, {")", "]", "}"}
 
@@ -33,7 +36,9 @@ def canonical(text: str) -> str | None:
     if "," in text and not any(name in text for name in ("max", "min", "gcd", "lcm", "_")):
         return None
     if "_" in text:
-        text = _SUBSCRIPT.sub(lambda m: "_{" + (m.group(1) or m.group(2)).replace(" ", "") + "}", text)
+        text = _SUBSCRIPT.sub(
+            lambda m: "_{" + (m.group(1) or m.group(2)).replace(" ", "") + "}", text
+        )
         text = re.sub(r"_\s*\{?\s*\\(max|min)(?![a-z])\s*\}?", r"_{\1}", text)
         text = re.sub(r"_\s*\\text\s*\{([A-Za-z0-9]+)\}", r"_{\1}", text)
     text = re.sub(r"(?<![\\A-Za-z])(gcd|lcm|max|min)(?=\s*\()", r"\\\1 ", text)
@@ -72,9 +77,7 @@ def functions(tree: trees.Tree) -> frozenset[str]:
         return frozenset({tree[1]}.union(*map(functions, tree[2])))
     if tree[:1] == ("f",):
         name = tree[1]
-        return functions(tree[2]) | (
-            {name} if name not in ("exp", "abs") else set()
-        )
+        return functions(tree[2]) | ({name} if name not in ("exp", "abs") else set())
     found: set[str] = {"ln"} if tree[:1] == ("log",) else set()
     return frozenset(found.union(*(functions(p) for p in tree if isinstance(p, tuple))))
 
@@ -121,7 +124,10 @@ def _flat_powers(tokens: list[str]) -> bool:
 
 def _of_letters(tokens: list[str], n: int) -> bool:
     """Whether a power within an exponent is one of a letter, or has a letter in it: `x^2`, `2^n`."""
-    return any(token.isalpha() or token in trees.GREEK for token in (tokens[n - 1 : n] + tokens[n + 1 : n + 3]))
+    return any(
+        token.isalpha() or token in trees.GREEK
+        for token in (tokens[n - 1 : n] + tokens[n + 1 : n + 3])
+    )
 
 
 def _depths(tokens: list[str]) -> list[int]:

@@ -24,7 +24,9 @@ _DOUBT = re.compile(
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]{1,9}", re.IGNORECASE)
-_CHECK = re.compile(r"[#* ]{0,9}(?:check|verification|explanation|reasoning)[* ]{0,4}:", re.IGNORECASE)
+_CHECK = re.compile(
+    r"[#* ]{0,9}(?:check|verification|explanation|reasoning)[* ]{0,4}:", re.IGNORECASE
+)
 _LINE = re.compile(r"[#* ]{0,9}(?:final )?answer[*: ]", re.IGNORECASE)
 _SIGN = re.compile(r"\\?%|\^\s*\{?\s*\\circ\s*\}?|\u00b0")
 _AGAIN = re.compile(rf"(?:The )?(?:final )?{_STATED.pattern}", re.IGNORECASE | re.DOTALL)
@@ -145,7 +147,8 @@ def _sign_after(text: str, end: int, content: str) -> str:
 def _plain(found: str) -> str:
     if again := _AGAIN.match(found):
         found = again.group(1)
-    return re.sub(r"\*{1,3}\.?$", "", found.strip(" *"))
+    found = re.sub(r"\*{1,3}\.?$", "", found.strip(" *"))
+    return found.removesuffix("!") if re.fullmatch("[^$\\\\!]*!", found) else found
 
 
 def _agreed(found: Iterable[str]) -> str | None:

@@ -50,7 +50,9 @@ _NEVER_ADDED = {"rounding", "factorial", "many"}
 def adds_functions(gold: Tree, prediction: Tree) -> bool:
     """Whether functions are left to be worked out: those of a family of which the reference answer
     has none. Beside functions of `x` others may stand, but nothing rounded, no factorials."""
-    left, right = ({_FAMILIES[name] for name in expressions.functions(t)} for t in (gold, prediction))
+    left, right = (
+        {_FAMILIES[name] for name in expressions.functions(t)} for t in (gold, prediction)
+    )
     added = right - left
     if "binom" in {part[0] for part in parts(gold)}:
         added -= {"factorial"}
@@ -61,9 +63,12 @@ def adds_functions(gold: Tree, prediction: Tree) -> bool:
     return (right <= {"logarithm"}) != (left <= {"logarithm"})
 
 
-def unevaluated(tree: Tree) -> int:
-    """How many sums, products and powers could be worked out: `2+3`, `2x+3x`, `2·3`, `2^3`."""
-    nested = sum(unevaluated(part) for part in _children(tree))
+def unevaluated(tree: Tree, factorials: bool = True) -> int:
+    """How many sums, products and powers could be worked out: `2+3`, `2x+3x`, `2·3`, `2^3`.
+
+    Without `factorials` those of numbers do not count: a binomial coefficient is written by them.
+    """
+    nested = sum(unevaluated(part, factorials) for part in _children(tree))
     kind = tree[0]
     if kind == "+":
         terms = [_monomial(term) for term in tree[1]]
@@ -77,11 +82,15 @@ def unevaluated(tree: Tree) -> int:
     elif kind == "neg":
         nested += tree[1][0] == "neg"
     elif kind == "^":
-        nested += (tree[1][0] == "n" and tree[2][0] == "n" and tree[2][2] == 1) or tree[2] == ("n", 1, 1)
+        nested += (tree[1][0] == "n" and tree[2][0] == "n" and tree[2][2] == 1) or tree[2] == (
+            "n",
+            1,
+            1,
+        )
     elif kind == "root" and _is_number(tree[2]):
         nested += _generators(tree) <= {"√-1"}
     elif kind == "binom" or tree[:2] == ("f", "fact"):
-        nested += all(_is_number(part) for part in _children(tree))
+        nested += (factorials or kind == "binom") and all(map(_is_number, _children(tree)))
     elif kind == "/":
         nested += tree[2] == ("n", 1, 1) or (_is_number(tree[1]) and tree[2][0] == "/")
     return nested

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 from environments.verification import assignments, comparison, intervals, ratios
 from environments.verification.kinds import Answer, Kind, scalar
-from environments.verification.parts import AND, MOST_PARTS, NAME, around, element, order, split, without_units
+from environments.verification.parts import (
+    AND,
+    MOST_PARTS,
+    NAME,
+    around,
+    element,
+    order,
+    split,
+    without_units,
+)
 
 _NAMED_GROUP = re.compile(
     r"(?:[A-Za-z](?:_\{?\w\}?)?|\([a-z](?:\s*,\s*[a-z])+\))\s*(?:=|\\in(?![a-z]))\s*"
@@ -92,7 +101,11 @@ def _by_brackets(text: str) -> Answer | None:
 
 def part(text: str) -> Answer | None:
     """One part: an element, or a group in brackets of its own."""
-    if (named := _NAMED_GROUP.match(text)) and text[named.end() : named.end() + 1] in ("(", "[", "{"):
+    if (named := _NAMED_GROUP.match(text)) and text[named.end() : named.end() + 1] in (
+        "(",
+        "[",
+        "{",
+    ):
         return read(text)
     brackets = around(text)
     if brackets and (inner := split(text)) and (len(inner) > 1 or brackets in (r"\{\}", "{}")):
@@ -133,7 +146,7 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
         return None
     texts = _unnamed([both for each in texts for both in _signs(each)])
     found = _parts(texts)
-    if found is None or (len(found[0]) < 2 and not brackets and kind == "multiset"):
+    if found is None or (len(found[0]) < 2 and brackets in ("", "()") and kind == "multiset"):
         return None
     parts, unit = found
     if kind == "set" and any(
@@ -145,7 +158,9 @@ def _unordered(text: str, kind: Kind) -> Answer | None:
         return None
     parts = tuple(sorted(parts, key=order))
     if kind == "set":
-        return Answer("set", rf"\{{{','.join(answer.text for answer in parts)}\}}", unit=unit, parts=parts)
+        return Answer(
+            "set", rf"\{{{','.join(answer.text for answer in parts)}\}}", unit=unit, parts=parts
+        )
     return Answer("multiset", ", ".join(answer.text for answer in parts), unit=unit, parts=parts)
 
 

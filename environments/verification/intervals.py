@@ -13,16 +13,23 @@ from environments.verification.parts import AND, MOST_PARTS, around, element, or
 _INFINITY = re.compile(r"([-+]?)\s*\\infty")
 _COMPARISON = re.compile(r"<|>|\\leq?(?![a-z])|\\geq?(?![a-z])")
 _WITHOUT = re.compile(
-    r"(?:\\mathbb\s*\{?\s*R\s*\}?|\(-\\infty\s*,\s*\+?\\infty\s*\))\s*(?:\\setminus|\\backslash|-)\s*\\\{(.*)\\\}|[A-Za-z]\s*\\neq?(?![a-z])(.*)"
+    r"(?:\\mathbb\s*\{?\s*R\s*\}?|\(-\\infty\s*,\s*\+?\\infty\s*\))\s*(?:\\setminus|\\backslash"
+    r"|-)\s*\\\{(.*)\\\}|[A-Za-z]\s*\\neq?(?![a-z])(.*)"
 )
 _BUILDER = re.compile(
-    r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid(?![a-z])|\||:|\\colon(?![a-z]))\s*(.+?)\s*\\\}", re.DOTALL
+    r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid(?![a-z])|\||:"
+    r"|\\colon(?![a-z]))\s*(.+?)\s*\\\}",
+    re.DOTALL,
 )
 _OF_REALS = re.compile(
-    r"[A-Za-z]\s*\\in\s*\\mathbb\s*\{?R\}?\s*(?:,|;|\\mid(?![a-z])|:|\\text\{\s*(?:with|and|where|,|such that|but)\s*\})\s*(.+)"
-    r"|(.+?)\s*,\s*[A-Za-z]\s*\\in\s*\\mathbb\s*\{?R\}?|\\mathbb\s*\{?R\}?\s*,\s*([A-Za-z]\s*\\neq?.+)"
+    r"[A-Za-z]\s*\\in\s*\\mathbb\s*\{?R\}?\s*(?:,|;|\\mid(?![a-z])|:|\\text\{\s*(?:with|and"
+    r"|where|,|such that|but)\s*\})\s*(.+)"
+    r"|(.+?)\s*,\s*[A-Za-z]\s*\\in\s*\\mathbb\s*\{?R\}?"
+    r"|\\mathbb\s*\{?R\}?\s*,\s*([A-Za-z]\s*\\neq?.+)"
 )
-_PIECES = re.compile(r"\\cup(?![a-z])|\sU\s|,?\s*\\text\{\s*or\s*\}|\s+or\s+|\\(?:lor|vee)(?![a-z])")
+_PIECES = re.compile(
+    r"\\cup(?![a-z])|\sU\s|,?\s*\\text\{\s*or\s*\}|\s+or\s+|\\(?:lor|vee)(?![a-z])"
+)
 _BOTH = re.compile(r"\s*\\text\{\s*and\s*\}\s*|\s+and\s+|\\(?:land|wedge|cap)(?![a-z])")
 _LINE = Answer("interval", r"(-\infty,\infty)", parts=(
     Answer("expression", r"-\infty"), Answer("expression", r"\infty")), brackets="()")  # fmt: skip

@@ -34,7 +34,8 @@ GROUPS = frozenset({"ratio", "tuple", "interval", "set", "multiset", "matrix"})
 LONGEST_EXPRESSION = 200  # characters
 
 _CHOICE = re.compile(
-    r"(?i:(?:option|choice|answer)\s+)?(?:\(\s*([A-Ja-j])\s*\)|([A-J])(?:[.):](?=\s|$)|$))\s*[.:]?\s*(.*)",
+    r"(?i:(?:option|choice|answer)\s+)?(?:\(\s*([A-Ja-j])\s*\)|([A-J])(?:[.):](?=\s|$)"
+    r"|$))\s*[.:]?\s*(.*)",
     re.DOTALL,
 )
 _WITH_UNIT = re.compile(

@@ -24,7 +24,8 @@ _WORD = rf"(?:[A-Za-z]{{3,}}|{_SHORT}|a|of)"
 _UNIT = (
     rf"(?:(?P<glued>(?:{_SHORT})(?:/(?:h|s|hr|min))?)"
     rf"|\s+(?P<bare>(?:[A-Za-z]{{3,}}|{_SHORT})(?:/(?:h|s)(?![a-z])|[ /]{_WORD}){{0,3}})"
-    r"|\s*\\(?:text|mathrm|textrm|mbox)\{\s*(?P<set>[A-Za-z](?:[A-Za-z /.]|\^\{?[23]\}?)*?)\.?\s*\})(?:\^\{?(?P<raised>[23])\}?)?"
+    r"|\s*\\(?:text|mathrm|textrm|mbox)\{\s*(?P<set>[A-Za-z](?:[A-Za-z /.]"
+    r"|\^\{?[23]\}?)*?)\.?\s*\})(?:\^\{?(?P<raised>[23])\}?)?"
     r"|\s*(?P<degree>\u00b0)\s*(?:(?P<scale>[CF])|\\(?:text|mathrm)\{\s*(?P<scale2>[CF])\s*\})?"
 )
 _PERCENT = r"(?P<percent>\s*%|\s+per ?cent|\s*\\text\{\s*per ?cent\s*\})"
@@ -44,7 +45,8 @@ _SCIENTIFIC = (
 _REPEATING = rf"(?P<start>{_WHOLE}?\.[0-9]*)\\(?:overline|bar)\s*\{{\s*(?P<period>[0-9]+)\s*\}}"
 _NUMBER = re.compile(
     r"(?:(?P<name>[A-Za-z]|m?\s*\\angle\s*[A-Z]{1,3})\s*=\s*)?(?P<sign>[-+]?)\s*(?P<currency>[$€£])?\s*(?P<sign2>[-+]?)"
-    rf"(?:{_RATIO}|{_SCIENTIFIC}|{_REPEATING}|(?P<decimal>{_DECIMAL}))(?:{_PERCENT}|{_UNIT}|\s*(?P<currency2>[$€£]))?"
+    rf"(?:{_RATIO}|{_SCIENTIFIC}|{_REPEATING}|(?P<decimal>{_DECIMAL}))(?:{_PERCENT}|{_UNIT}"
+    rf"|\s*(?P<currency2>[$€£]))?"
 )
 _PLAIN = re.compile(r"(-?(?:0|[1-9][0-9]{0,40}))(?:\.([0-9]{1,12})|/([1-9][0-9]{0,12}))?")
 _PLAIN_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?[1-9][0-9]{0,20})\}\{([1-9][0-9]{0,20})\}")
@@ -158,7 +160,7 @@ def _number(part: dict[str, str | None]) -> Number | None:
 
 def _unit(words: str) -> tuple[str, str]:
     """The words of a unit and its power: `cm^2`, `sq. ft`, `cubic in`."""
-    power = re.search(r"\^\{?([23])\}?$", words)
+    power = None if "/" in words else re.search(r"\^\{?([23])\}?$", words)
     plain = re.sub(r"\^\{?[23]\}?", "", words).replace(".", " ").lower().split()
     words = " ".join({"sq": "square", "cu": "cubic"}.get(word, word) for word in plain)
     return words, power.group(1) if power else ""

@@ -10,10 +10,11 @@ from environments.verification.comparison import equal
 from environments.verification.kinds import choice, words_of_choice
 from environments.verification.spelling import normalised, squeezed
 
-_LABEL = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm)\s*\{\s*\(?([A-J])\s*[.):]\s*\)?\s*\}|\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}")  # fmt: skip
-_OPTION = re.compile(
-    r"\(?\b([A-J])[.)]\s*(.*?)(?=[,;]?\s*\(?\b[A-J][.)]\s|\s*$)", re.DOTALL
+_LABEL = re.compile(
+    r"\\(?:text|textbf|mathrm|mathbf|textrm)\s*\{\s*\(?([A-J])\s*[.):]\s*\)?\s*\}"
+    r"|\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}"
 )
+_OPTION = re.compile(r"\(?\b([A-J])[.)]\s*(.*?)(?=[,;]?\s*\(?\b[A-J][.)]\s|\s*$)", re.DOTALL)
 
 
 @lru_cache(maxsize=256)

@@ -12,17 +12,19 @@ from environments.verification.kinds import Answer, expression, scalar
 MOST_PARTS = 64
 
 NAME = re.compile(
-    r"((?:[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega))(?:_(?:\{\w+\}|\w))?'*)(?:\s*\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))?\s*=\s*(?=\S)"
+    r"((?:[A-Za-z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega))(?:_(?:\{\w+\}"
+    r"|\w))?'*)(?:\s*\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))?\s*=\s*(?=\S)"
 )
 AND = re.compile(
-    r"\s*[,;]?\s*(?:\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z])(?:and|or)(?![A-Za-z])|\\(?:lor|vee|land|wedge)(?![a-z]))\s*"
+    r"\s*[,;]?\s*(?:\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z])(?:and|or)(?![A-Za-z])|\\(?:lor"
+    r"|vee|land|wedge)(?![a-z]))\s*"
 )
 _PAIRS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
 _BRACKET = re.compile(r"\\[{}]|\\[lr]angle(?![a-z])|[()\[\]{},;]|\\[A-Za-z]+|\\.")
 
 
 def split(text: str, inside: bool = True) -> list[str] | None:
-    """The parts between commas or semicolons, at the top level or inside the outer brackets; None if unbalanced."""
+    """The parts between commas or semicolons, at the top level or inside the outer brackets, or None."""
     if inside:
         text = re.sub(r"^(?:\\\{|\\langle(?![a-z])|[(\[{])|(?:\\\}|\\rangle|[)\]}])$", "", text)
     parts, depth, start = [], 0, 0

@@ -75,7 +75,12 @@ def same_form(gold: Tree, prediction: Tree) -> bool:
         return False
     turned = tuple(reversed(prediction[2]))
     return any(
-        all(algebra.equal(a, b) and shapes.sums(a) == shapes.sums(b) for a, b in zip(gold[2], sides, strict=True))
+        all(
+            algebra.equal(a, b)
+            and shapes.sums(a) == shapes.sums(b)
+            and (isolated(gold) or shapes.divides_sum(a) == shapes.divides_sum(b))
+            for a, b in zip(gold[2], sides, strict=True)
+        )
         for sides in (prediction[2], turned)
     )
 

@@ -7,12 +7,17 @@ from functools import lru_cache
 
 _END = re.compile(r"(?<=[.!?])[\"')\u201d]?\s+")
 _ABBREVIATED = re.compile(
-    r"(?:^|[\s(\"'])(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Gen|Sgt|Capt|Lt|Hon|St|Mt|Ft|Jr|Sr|Ave|Blvd|Rd|vs|approx|ca|cf|e\.g|i\.e|Fig|Eq|Sec|Ch|Vol|Nos?)\.$",
+    r"(?:^|[\s(\"'])(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Gen|Sgt|Capt|Lt|Hon|St|Mt|Ft|Jr|Sr|Ave|Blvd|Rd"
+    r"|vs|approx|ca|cf|e\.g|i\.e|Fig|Eq|Sec|Ch|Vol|Nos?)\.$",
     re.IGNORECASE,
 )
-_INITIAL = re.compile(r"(?:^|[\s(\"'.])[A-Z]\.$|\b[ap]\.\s?m\.$|\b(?:Inc|Co|Ltd|Corp|etc|oz|ft|lbs?|hrs?|sq)\.$")
+_INITIAL = re.compile(
+    r"(?:^|[\s(\"'.])[A-Z]\.$|\b[ap]\.\s?m\.$|\b(?:Inc|Co|Ltd|Corp|etc|oz|ft|lbs?|hrs?|sq)\.$"
+)
 _BEGINS = re.compile(
-    r"\W*(?:What|How|Find|Which|Who|When|Where|Why|Determine|Compute|Calculate|Evaluate|Express|Give|If|The|In|Let|Write|Solve|Is|Are|Does|Do|Can|Each|She|He|They|It|A|An|On|At|After|Then|Suppose|Simplify)\b"
+    r"\W*(?:What|How|Find|Which|Who|When|Where|Why|Determine|Compute|Calculate|Evaluate|Express"
+    r"|Give|If|The|In|Let|Write|Solve|Is|Are|Does|Do|Can|Each|She|He|They|It|A|An|On|At|After"
+    r"|Then|Suppose|Simplify)\b"
 )
 
 

@@ -1,4 +1,4 @@
-"""The shape of an expression: what a question means by factored, reduced, rationalised, in partial fractions."""
+"""The shape of an expression: factored, reduced, rationalised, in partial fractions."""
 
 from __future__ import annotations
 
@@ -75,6 +75,11 @@ def has_root_below(tree: Tree) -> bool:
     )
 
 
+def divides_sum(tree: Tree) -> bool:
+    """Whether a sum stands above a fraction's line: `\\frac{4x^2+9y^2}{36}`."""
+    return any(part[0] == "/" and part[1][0] == "+" for part in forms.parts(tree))
+
+
 def fractions_in_sum(tree: Tree) -> int:
     """How many terms of a sum have a variable in a denominator, also where a factor stands before it."""
     sums = [part for part in forms.parts(tree) if part[0] == "+"]
@@ -101,7 +106,13 @@ def sums(tree: Tree) -> frozenset[object]:
         if part[0] == "+" and not any(term in (_ZERO, ("neg", _ZERO)) for term in part[1]):
             found.add(_monic(algebra.quotient(part)[0]))
         elif part[0] == "root":
-            found.add((part[1], _monic(algebra.quotient(part[2])[0]), algebra.constant(algebra.quotient(part[2]))))
+            found.add(
+                (
+                    part[1],
+                    _monic(algebra.quotient(part[2])[0]),
+                    algebra.constant(algebra.quotient(part[2])),
+                )
+            )
     return frozenset(found)
 
 
@@ -120,7 +131,9 @@ def _content(polynomial: Polynomial) -> int:
 
 
 def _common_letters(polynomials: list[Polynomial]) -> set[str]:
-    monomials = [{name for name, _ in monomial if name[0] != "√"} for p in polynomials for monomial in p]
+    monomials = [
+        {name for name, _ in monomial if name[0] != "√"} for p in polynomials for monomial in p
+    ]
     return set.intersection(*monomials) if monomials else set()
 
 

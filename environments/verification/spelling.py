@@ -17,10 +17,11 @@ _SIGNS = {
     "¾": r"\frac{3}{4}", "⅕": r"\frac{1}{5}", "⅖": r"\frac{2}{5}", "⅗": r"\frac{3}{5}",
     "⅘": r"\frac{4}{5}", "\u2044": "/", "⅛": r"\frac{1}{8}", "⅜": r"\frac{3}{8}",
     "⅝": r"\frac{5}{8}", "⅞": r"\frac{7}{8}", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
-    "≈": r"\approx ", "⩽": r"\le ", "⩾": r"\ge ", "ℝ": r"\mathbb{R}", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
-    "⌈": r"\lceil ", "⌉": r"\rceil ", "′": "'", "¢": r"\text{ cents}", "λ": r"\lambda ", "μ": r"\mu ",
+    "≈": r"\approx ", "⩽": r"\le ", "⩾": r"\ge ", "\u211d": r"\mathbb{R}", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
+    "⌈": r"\lceil ", "⌉": r"\rceil ", "\u2032": "'", "¢": r"\text{ cents}", "λ": r"\lambda ", "μ": r"\mu ",
     "ω": r"\omega ", "φ": r"\phi ", "σ": r"\sigma ", "γ": r"\gamma ", "δ": r"\delta ", "ρ": r"\rho ",
-    "τ": r"\tau ", "Δ": r"\Delta ", "Ω": r"\Omega ", "∖": r"\setminus ", "⟨": r"\langle ", "⟩": r"\rangle ",
+    "τ": r"\tau ", "Δ": r"\Delta ", "Ω": r"\Omega ", "\u2216": r"\setminus ",
+    "⟨": r"\langle ", "⟩": r"\rangle ",
 }  # fmt: skip
 _TYPOGRAPHIC = str.maketrans(_SIGNS)
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"
@@ -29,7 +30,8 @@ _NORMAL = str.maketrans(_SUPERSCRIPTS, "0123456789-")
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|([0-9]+|[A-Za-z]))")
 _WRAPPERS = re.compile(
     r"\$\$(.*)\$\$|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*|`(.*)`"
-    r"|\*([^*]+)\*|__(.+)__|\\(?:text|mathrm|textbf|mathbf|textrm|mbox|hbox|fbox|boldsymbol|bm|mathit|underline|ensuremath|textit|textsf|texttt|textup|textnormal|mathsf)\s*\{(.*)\}"
+    r"|\*([^*]+)\*|__(.+)__|\\(?:text|mathrm|textbf|mathbf|textrm|mbox|hbox|fbox|boldsymbol|bm"
+    r"|mathit|underline|ensuremath|textit|textsf|texttt|textup|textnormal|mathsf)\s*\{(.*)\}"
     r"|\{([^,]*|[0-9,]*)\}"
 )
 _INNER = re.compile(r"(?<!\\)\$(?![\s$])([^$]*[^\s$\\])\$(?![0-9$])")  # `$a$ and $b$`
@@ -41,12 +43,32 @@ _INFIX = [
     (re.compile(r"\{([^{}]*?)\s*\\over(?![A-Za-z])\s*([^{}]*)\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"\{([^{}]*?)\s*\\choose(?![A-Za-z])\s*([^{}]*)\}"), r"\\binom{\1}{\2}"),
 ]
-_SPELLINGS: list[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [  # what a text must hold, what is replaced in it, and by what
+_SPELLINGS: list[
+    tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
+] = [  # what a text must hold, what is replaced in it, and by what
     ("math", re.compile(r"\\math(?:rm|sf|it)\s*\{\s*([ei])\s*\}"), r"\1"),
-    ("\\", re.compile(r"\\(?:mbox|hbox|text(?:rm|it|bf|sf|tt|up|md|normal)|mathrm|mathsf|operatorname\*?|mathop)(?=\s*\{)"), r"\\text"),
-    ("text", re.compile(r"\\text\s*\{\s*(max|min|gcd|lcm|arc(?:sin|cos|tan)|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp)\s*\}(?=\s*(?:\\left|[({^\\0-9A-Za-z]))"), r"\\\1 "),
+    (
+        "\\",
+        re.compile(
+            r"\\(?:mbox|hbox|text(?:rm|it|bf|sf|tt|up|md|normal)|mathrm|mathsf|operatorname\*?"
+            r"|mathop)(?=\s*\{)"
+        ),
+        r"\\text",
+    ),
+    (
+        "text",
+        re.compile(
+            r"\\text\s*\{\s*(max|min|gcd|lcm|arc(?:sin|cos|tan)|sinh|cosh|tanh|sin|cos|tan|cot"
+            r"|sec|csc|ln|log|exp)\s*\}(?=\s*(?:\\left|[({^\\0-9A-Za-z]))"
+        ),
+        r"\\\1 ",
+    ),
     ("\\not", re.compile(r"\\not\s*="), r"\\ne "),
-    ("\\m", re.compile(r"\\(max|min|gcd|lcm)\s*(?:\\left)?\s*\\\{([^{}]*?)(?:\\right)?\s*\\\}"), r"\\\1(\2)"),
+    (
+        "\\m",
+        re.compile(r"\\(max|min|gcd|lcm)\s*(?:\\left)?\s*\\\{([^{}]*?)(?:\\right)?\s*\\\}"),
+        r"\\\1(\2)",
+    ),
     ("mathb", re.compile(r"\\math(?:bf|bb)\s*\{?\s*R\s*\}?"), r"\\mathbb{R}"),
     ("\\math", re.compile(r"\\math(?:bf|it)\s*\{\s*([A-Za-z])\s*\}"), r"\1"),
     ("frac", re.compile(r"\\(?:nicefrac|sfrac)(?![A-Za-z])"), r"\\frac"),
@@ -60,22 +82,51 @@ _SPELLINGS: list[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     ("vert", re.compile(r"\\[lr]?vert(?![A-Za-z])"), "|"),
     ("brack", re.compile(r"\\lbrack(?![A-Za-z])"), "["),
     ("brack", re.compile(r"\\rbrack(?![A-Za-z])"), "]"),
-    ("text", re.compile(r"\\text\s*\{[\s~]*([A-Za-z]+)\s*\}\s*/\s*\\text\s*\{[\s~]*([A-Za-z]+)\s*\}"), r"\\text{\1/\2}"),
+    (
+        "text",
+        re.compile(r"\\text\s*\{[\s~]*([A-Za-z]+)\s*\}\s*/\s*\\text\s*\{[\s~]*([A-Za-z]+)\s*\}"),
+        r"\\text{\1/\2}",
+    ),
     ("text", re.compile(r"\\textdollar(?![A-Za-z])"), r"\\$"),
     ("text", re.compile(r"\\textdegree(?![A-Za-z])"), "\u00b0"),
     ("\\", re.compile(r"\\(?:simeq|thickapprox|doteq)(?![A-Za-z])"), r"\\approx "),
     ("\\hspace", re.compile(r"\\hspace\*?\s*\{[^{}]*\}"), " "),
-    ("\\prime", re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|(\\prime)(?![A-Za-z]))"), lambda m: "'" * m.group().count("prime")),
-    ("\\dot", re.compile(r"(?<=[0-9.])\\dot\s*\{?([0-9])\}?(?:([0-9]*)\\dot\s*\{?([0-9])\}?)?"), r"\\overline{\1\2\3}"),
-    ("\\d", re.compile(r"\\(d+)ot\s*\{\s*(\\?[A-Za-z]+)\s*\}"), lambda m: " " + m.group(2) + "'" * len(m.group(1))),
+    (
+        "\\prime",
+        re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|(\\prime)(?![A-Za-z]))"),
+        lambda m: "'" * m.group().count("prime"),
+    ),
+    (
+        "\\dot",
+        re.compile(r"(?<=[0-9.])\\dot\s*\{?([0-9])\}?(?:([0-9]*)\\dot\s*\{?([0-9])\}?)?"),
+        r"\\overline{\1\2\3}",
+    ),
+    (
+        "\\d",
+        re.compile(r"\\(d+)ot\s*\{\s*(\\?[A-Za-z]+)\s*\}"),
+        lambda m: " " + m.group(2) + "'" * len(m.group(1)),
+    ),
     ("(", re.compile(r"^(-?[0-9]+\.[0-9]*)\(([0-9]+)\)$"), r"\1\\overline{\2}"),
+    ("\\bar", re.compile(r"(?<=[0-9.])\\bar\s*([0-9])(?![0-9])"), r"\\overline{\1}"),
+    (
+        ".",
+        re.compile(r"^(-?[0-9]*\.[0-9]*?)([0-9])\2{2,}\s*(?:\\[lc]?dots|\.{3}|\u2026)$"),
+        r"\1\\overline{\2}",
+    ),
     ("\\over", re.compile(r"\\overline\s*([0-9])(?![0-9])"), r"\\overline{\1}"),
     ("frac", re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
     ("frac", re.compile(r"\\frac\s*([0-9])\s*([0-9])"), r"\\frac{\1}{\2}"),
     ("frac", re.compile(r"\\frac\s*([0-9])\s*\{"), r"\\frac{\1}{"),
     ("frac", re.compile(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])"), r"\1{\2}"),
     ("\\", re.compile(r"\\(?:left|right|displaystyle|textstyle|[bB]igg?[lr]?)(?![A-Za-z])\s*"), ""),
-    ("\\begin", re.compile(r"(?:(?<=.)\(|\((?=.*\).))\s*\\begin\{(array|s?matrix)\}(?:\{[clr]+\})?\s*([^&\\{}]+?)\s*\\\\\s*([^&\\{}]+?)\s*\\end\{\1\}\s*\)"), r"\\binom{\2}{\3}"),
+    (
+        "\\begin",
+        re.compile(
+            r"(?:(?<=.)\(|\((?=.*\).))\s*\\begin\{(array"
+            r"|s?matrix)\}(?:\{[clr]+\})?\s*([^&\\{}]+?)\s*\\\\\s*([^&\\{}]+?)\s*\\end\{\1\}\s*\)"
+        ),
+        r"\\binom{\2}{\3}",
+    ),
     ("binom", re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
     ("text", re.compile(r"\\text\s*\{\s*(\\?[%$.])?\s*\}"), r"\1"),
     ("{", re.compile(r"\{([:,])\}"), r"\1"),
@@ -125,9 +176,9 @@ def normalised(text: str) -> str:
         text = text.translate(_TYPOGRAPHIC)
         if text[:1] == "–":  # a dash between two numbers could be a range
             text = f"-{text[1:]}"
-    for sign, pattern, spelling in _SPELLINGS:
+    for sign, sought, written in _SPELLINGS:
         if sign in text:
-            text = pattern.sub(spelling, text)
+            text = sought.sub(written, text)
     return text.strip()
 
 

@@ -27,6 +27,7 @@ from typing import Any
 BITS = 400  # of precision at the least; 20 more for each bit of the largest or smallest number
 LARGEST = 4000  # bits before or after the point; what goes beyond is not compared
 FEWEST_POINTS = 2  # at which both must be real numbers
+FEWEST_COUNTED = 6  # natural numbers, where factorials are written
 
 
 def serve(memory: int) -> None:
@@ -86,16 +87,20 @@ def make_compare() -> Callable[[str, str], str]:
         draw = random.Random(hashlib.sha256(seed.encode()).digest())
         left, right = trees.read(gold), trees.read(prediction)
         found = points.names(left) | points.names(right)
-        return agree(left, right, ("c", "i") in found, points.points(left, right, found, draw))
+        drawn = points.points(left, right, found, draw)
+        return agree(left, right, drawn, ("c", "i") in found, ("f", "fact") in found)
 
     return compare
 
 
-def agree(left: Any, right: Any, is_complex: bool, points: list[dict[str, Any]]) -> str:
+def agree(
+    left: Any, right: Any, points: list[dict[str, Any]], is_complex: bool, is_counting: bool
+) -> str:
     """`correct` where two trees have one value wherever either has one, `wrong` where they do not.
 
     Values are real unless `i` is written: a point where both are undefined or not real does not
-    count, one where only one of them is tells them apart. `unparseable` if too few points count.
+    count, one where only one of them is tells them apart. Where factorials are written that one does
+    not count either: `\\binom{n}{2}` is `\\frac{n!}{2!(n-2)!}`. `unparseable` if too few points count.
     """
     import mpmath  # type: ignore[import-untyped]
 
@@ -109,15 +114,18 @@ def agree(left: Any, right: Any, is_complex: bool, points: list[dict[str, Any]])
             continue
         with mpmath.workprec(BITS + 20 * size):
             a, b = (Value(values, is_complex).of(tree)[0] for tree in (left, right))
-            if (a is None) != (b is None):
-                return "wrong"
-            if a is None:
+            if a is None and b is None:
                 continue
+            if a is None or b is None:
+                if is_counting and points[0]:
+                    continue
+                return "wrong"
             largest = max(abs(a), abs(b), 1)
             if abs(a - b) > mpmath.ldexp(largest, -(BITS + 20 * size) // 2):
                 return "wrong"
         counted += 1
-    return "correct" if counted >= min(FEWEST_POINTS, len(points)) else "unparseable"
+    needed = min(FEWEST_COUNTED if is_counting else FEWEST_POINTS, len(points))
+    return "correct" if counted >= needed else "unparseable"
 
 
 class Value:

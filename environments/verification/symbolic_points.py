@@ -42,15 +42,18 @@ def points(
     if not variables:
         return [{}]
     rounds = any(("f", name) in found for name in _ROUND)
+    drawn: list[dict[str, Any]]
     if ("f", "fact") in found:
-        drawn = [{name: draw.randint(1, 40) for name in variables} for _ in range(8)]
+        drawn = [{name: draw.randint(1, 40) for name in variables} for _ in range(24)]
     elif rounds and set(variables) <= INTEGERS and not (_trivial(left) or _trivial(right)):
         drawn = [{name: draw.randint(1, 60) for name in variables} for _ in range(24)]
         drawn += [{name: n + m for m, name in enumerate(variables)} for n in range(1, 13)]
     elif rounds:
         drawn = _around_integers(variables, draw)
     else:
-        beyond = [s for k in (40, 200) for s in (2.0**k, -(2.0**k))] if ("f", "abs") in found else []
+        beyond = (
+            [s for k in (40, 200) for s in (2.0**k, -(2.0**k))] if ("f", "abs") in found else []
+        )
         drawn = [
             {name: scale * draw.uniform(0.1, 1) for name in variables}
             for scale in [*SCALES, *beyond]
@@ -72,10 +75,18 @@ def _around_integers(variables: list[str], draw: random.Random) -> list[dict[str
             edge = (0, *EDGES, *(-edge for edge in EDGES))[(n // 2) % 9]
             shift = ldexp(mpf(1), -abs(edge)) * (1 if edge > 0 else -1) if edge else mpf(0)
             if n % 2:
-                values = {v: mpf(draw.randint(-(40 << 20), 40 << 20)) / (1 << 20) for v in variables}
+                values = {
+                    v: mpf(draw.randint(-(40 << 20), 40 << 20)) / (1 << 20) for v in variables
+                }
             else:
                 values = {
-                    v: mpf(round((draw.randint(-20, 20) + mpf(draw.randrange(parts)) / parts) * (1 << 60))) / (1 << 60) + shift
+                    v: mpf(
+                        round(
+                            (draw.randint(-20, 20) + mpf(draw.randrange(parts)) / parts) * (1 << 60)
+                        )
+                    )
+                    / (1 << 60)
+                    + shift
                     for v in variables
                 }
             drawn.append(values)

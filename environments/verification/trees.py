@@ -15,15 +15,19 @@ from typing import Any
 Tree = tuple[Any, ...]
 
 DEEPEST = 40  # nodes within nodes
-_FUNCTIONS = r"\sin \cos \tan \cot \sec \csc \arcsin \arccos \arctan \sinh \cosh \tanh \coth \ln \exp"
+_FUNCTIONS = (
+    r"\sin \cos \tan \cot \sec \csc \arcsin \arccos \arctan \sinh \cosh \tanh \coth \ln \exp"
+)
 FUNCTIONS = frozenset(_FUNCTIONS.split())
 RELATIONS = {
     "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\leq": "<=", r"\ge": ">=", r"\geq": ">=",
     r"\ne": "!=", r"\neq": "!=",
 }  # fmt: skip
 _GREEK = (
-    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \kappa \lambda \mu \nu \xi \rho "
-    r"\sigma \tau \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Phi \Psi \Omega \hbar \ell"
+    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \kappa \lambda "
+    r"\mu \nu \xi \rho "
+    r"\sigma \tau \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Phi \Psi "
+    r"\Omega \hbar \ell"
 )
 GREEK = frozenset(_GREEK.split())
 MANY = frozenset((r"\max", r"\min", r"\gcd", r"\lcm"))  # functions of two arguments or more
@@ -57,6 +61,7 @@ class _Reader:
 
     def __init__(self, tokens: list[str]):
         self.tokens, self.at, self.depth, self.bars = [*tokens, ""], 0, 0, 0
+        self.angles = 0  # how many functions the reader is in the argument of
 
     @property
     def next(self) -> str:
@@ -122,7 +127,9 @@ class _Reader:
     def starts_factor(self, token: str) -> bool:
         if token[:1].isdigit():  # `n2^{n-1}`, where the power cannot be an index
             power = self.tokens[self.at + 1 : self.at + 4]
-            return power[:1] == ["^"] and any(map(_LETTER.fullmatch, power[1:2] + power[2:] * (power[1:2] == ["{"])))
+            return power[:1] == ["^"] and any(
+                map(_LETTER.fullmatch, power[1:2] + power[2:] * (power[1:2] == ["{"]))
+            )
         return token in ("(", "[", "{") or (token == "|" and not self.bars) or _begins_name(token)
 
     def power(self) -> Tree:
@@ -130,6 +137,9 @@ class _Reader:
         while self.next == "!":
             self.take()
             base = ("f", "fact", base)
+        if self.next == "\u00b0" and self.angles:
+            self.take()
+            return ("*", (base, ("/", ("c", "pi"), ("n", 180, 1))))
         if self.next == "^":
             self.take()
             base = ("^", base, self.exponent())
@@ -254,6 +264,7 @@ class _Reader:
                 name, power = rf"\arc{name[1:]}", None
             elif power[0] != "n":
                 raise NoTreeError("an inverse or a power")
+        self.angles += 1
         if self.next == "|":
             argument: Tree = ("f", "abs", self.group())
         else:
@@ -261,6 +272,7 @@ class _Reader:
         if self.next == "\u00b0":
             self.take()
             argument = ("*", (argument, ("/", ("c", "pi"), ("n", 180, 1))))
+        self.angles -= 1
         if base == ("c", "e"):
             found: Tree = ("f", "ln", argument)
         elif name == r"\log":
@@ -274,9 +286,6 @@ class _Reader:
         factors: list[Tree] = []
         while (self.next[:1].isdigit() and not factors) or _begins_argument(self.next):
             factors.append(self.power())
-        if self.next == "\u00b0" and factors:
-            self.take()
-            factors.append(("/", ("c", "pi"), ("n", 180, 1)))
         if not factors or self.next in ("(", "["):
             raise NoTreeError("where the argument ends is not clear")
         return factors[0] if len(factors) == 1 else ("*", tuple(factors))

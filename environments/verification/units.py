@@ -75,7 +75,12 @@ def fits(unit: str, statement: str, reference: str = "") -> bool:
         return names == wanted or (names == ["degree"] and wanted[0] in ("celsius", "fahrenheit"))
     counted = _HOW_MANY.search(asked)
     wanted = _content(_STOP.sub("", counted[2])) if counted else []
-    is_currency = bool(set(names) & money.CURRENCIES) and unit not in ("pound", "pounds", "lb", "lbs")
+    is_currency = bool(set(names) & money.CURRENCIES) and unit not in (
+        "pound",
+        "pounds",
+        "lb",
+        "lbs",
+    )
     if money.asked(asked):
         if len(names) == 1 and is_currency:
             mentioned = (_words(statement) & money.CURRENCIES) - _weights(statement)

@@ -28,17 +28,23 @@ from environments.verification.kinds import (
     Kind,
     without_percent,
 )
+from environments.verification.sentences import question
 from environments.verification.spelling import normalised
 
 LONGEST_STATEMENT = 8000  # characters that are looked at
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,9999}")
-_WORDS = re.compile(
-    r"\\(?:text\w*|mathrm|mbox|hbox)\s*\{\s*[A-Za-z][A-Za-z0-9 ,.'-]+\}"
+_WORDS = re.compile(r"\\(?:text\w*|mathrm|mbox|hbox)\s*\{\s*[A-Za-z][A-Za-z0-9 ,.'-]+\}")
+_WORDS_ALONE = (
+    "yes no true false even odd neither both sunday monday tuesday wednesday thursday friday "
+    "saturday january "
+    "february march april may june july august september october november december"
 )
-_ANSWERS = frozenset(
-    "yes no true false even odd neither both sunday monday tuesday wednesday thursday friday saturday january "
-    "february march april may june july august september october november december".split()
+_ANSWERS = frozenset(_WORDS_ALONE.split())
+_POINTS = re.compile(
+    r"\b(?:pairs?|points?|coordinates?|ordered|system|vectors?|cent(?:er|re)|vert(?:ex|ices)"
+    r"|intersect)",
+    re.I,
 )
 _PADDED = re.compile(r"(?<![0-9.])0[0-9]+")
 _LETTER = re.compile(r"\(?[A-J]\)?")
@@ -147,7 +153,11 @@ def _compare(
         reference = read(gold, statement, kind) or reference
     if answer is None and reference.value is not None and asked is None and _asks_ratio(statement):
         answer = read(prediction, statement, "ratio")
-    if answer is not None and answer.kind == "choice" and not options.is_listed(prediction, statement):
+    if (
+        answer is not None
+        and answer.kind == "choice"
+        and not options.is_listed(prediction, statement)
+    ):
         answer = None
     if answer is None:
         return Verdict(status="unparseable", detail=f"cannot be read: {prediction[:40]!r}")
@@ -184,25 +194,27 @@ def read(text: str, statement: str = "", kind: Kind | None = None) -> Answer | N
     return answer
 
 
-def _alike(
-    reference: Answer, answer: Answer, gold: str, statement: str
-) -> tuple[Answer, Answer]:
+def _alike(reference: Answer, answer: Answer, gold: str, statement: str) -> tuple[Answer, Answer]:
     """A reference answer and an answer of another type that says the same: `3:4` for a fraction
     where the question is for a ratio, `(7,2)` for `p=7, q=2`."""
     if answer.kind == "ratio" and reference.value is not None:
         return reference, (ratios.as_fraction(answer) if _asks_ratio(statement) else None) or answer
+    if answer.kind == "interval" and reference.kind == "tuple" and len(reference.parts) == 2:
+        read_as = None if _POINTS.search(statement) else canonical(gold, "interval")
+        same_type = read_as is not None and read_as.kind == "interval"
+        return (read_as if read_as is not None and same_type else reference), answer
     if answer.kind == "tuple" and reference.kind == "multiset" and "=" in gold:
         ordered = assignments.in_order(normalised(gold), statement, alone=True)
         return (canonical(ordered) if ordered else None) or reference, answer
     if answer.kind == "string" and reference.text == answer.text.partition(" ")[0]:
-        if not reference.kind == "ratio" or "time" not in statement.lower():
+        if reference.kind != "ratio" or "time" not in statement.lower():
             return reference, answer
         return Answer("string", answer.text), answer
     return reference, answer
 
 
 def _asks_ratio(statement: str) -> bool:
-    return re.search(r"\bratios?\b", units.question(statement), re.IGNORECASE) is not None
+    return re.search(r"\bratios?\b", question(statement), re.IGNORECASE) is not None
 
 
 def _is_words(gold: str) -> bool:

@@ -53,6 +53,8 @@ def test_the_final_answer_is_found(text, answer):
         "18",
         "So she has 18 apples.",  # the last number is a guess
         r"\boxed{}",
+        r"\boxed{5} or \boxed{6}",
+        r"\boxed{6} or \boxed{5}",
         r"\boxed{5} then \boxed{6}",
         r"\boxed{6}, no, \boxed{5}",
         r"\boxed{18",

@@ -40,6 +40,15 @@ TAKEN_BACK = [
     "An incorrect value is BOX",
     "It is false that the count is BOX",
     "Anything but BOX",
+    "Anything except BOX.",
+    "There is no way that it is BOX.",
+    "Nothing supports BOX.",
+    "It is a mistake to write BOX.",
+    "Final answer: BOX. **Answer: 17**",
+    "BOX minus 1",
+    "twice BOX",
+    "BOX \u2717",
+    "BOX. I misread it. She has 17.",
     "The answer differs from BOX.",
     "The answer is other than BOX.",
     "The count is more than BOX.",
@@ -169,6 +178,12 @@ KEPT = [
     "### Final Answer\n\nBOX",
     "He thought about it and took 11. BOX are left.",
     "We can say that BOX beads are left.",
+    "No number of beads fits except BOX.",
+    "It cannot be anything other than BOX.",
+    "All other counts fail; nothing but BOX is left.",
+    "Since it is not more than 29 the count is BOX.",
+    "The beads that are not taken out are BOX.",
+    "The count of beads not taken is BOX.",
 ]
 # fmt: on
 
@@ -220,3 +235,39 @@ def test_boxes_side_by_side_are_one_list(text, answer):
 )
 def test_an_answer_in_words_is_compared_with_the_box(gold, text, paid):
     assert verify(gold, text).correct is paid
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"We have $x<5$, so the largest integer is $x = \boxed{4}$.", "4"),
+        (r"Since $3$ is not a divisor of $10,$ the only value is $\boxed{5}.$", "5"),
+        (r"so the answer is $-\frac{1}{2} + 4 = \boxed{\frac{7}{2}}.$", r"\frac{7}{2}"),
+        (r"It is not possible for both to hold, giving $n = \boxed{7}$.", "7"),
+        (r"If $x<0$, there is no solution. Therefore, $\boxed{2}$ is the only solution.", "2"),
+        (r"Our answer is $2^3 - 1 = \boxed{7}$ (we do not count the empty set).", "7"),
+        (r"We see that exactly $\boxed{3}$ of these are not prime.", "3"),
+        (r"The number of incorrect answers is $\boxed{4}$.", "4"),
+        (r"(Note: it is incorrect to say $0$.) The answer is $\boxed{1}$.", "1"),
+        (r"Thus only $\boxed{\text{(C)}}$ is false.", r"\text{(C)}"),
+        (r"She has $\boxed{3}$ more than Tom.", "3"),
+        (r"He needs $\boxed{25}\%$ of it.", r"25\%"),
+        (r"The angle is $\boxed{60}^\circ$.", r"60^\circ"),
+    ],
+)
+def test_the_box_of_a_written_solution_is_found(text, answer):
+    assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("statement", "text", "paid"),
+    [
+        ("How many tables fit at most?", r"At most \boxed{18} fit.", True),
+        ("How many tables are there?", r"There are at most \boxed{18}.", False),
+        ("How many tables are there?", r"There are \boxed{18} or more.", False),
+        ("Find the least such n.", r"So $n \ge \boxed{18}$.", True),
+        ("Find n.", r"So $n \ge \boxed{18}$.", False),
+    ],
+)
+def test_a_bound_is_an_answer_only_where_an_extreme_is_asked_for(statement, text, paid):
+    assert verify("18", text, statement=statement).correct is paid

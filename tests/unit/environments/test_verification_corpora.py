@@ -10,7 +10,8 @@ from environments.verification import verify
 from scripts.verifier_systems import Row, read_rows
 
 CORPORA = Path(__file__).resolve().parents[2] / "corpora"
-REPORTED = read_rows(CORPORA / "reported.jsonl")
+REPORTED = read_rows(CORPORA / "reported.jsonl") + read_rows(CORPORA / "variants.jsonl")
+FRESH = read_rows(CORPORA / "fresh.jsonl")  # first-sight rates: docs/verification.md
 GOLDS = [json.loads(line) for line in (CORPORA / "golds.jsonl").read_text().splitlines()]
 UNREAD = {  # forms that only a person could compare: each stands for few rows of its benchmark
     "math": 1,
@@ -20,8 +21,18 @@ UNREAD = {  # forms that only a person could compare: each stands for few rows o
 
 
 @pytest.mark.parametrize("row", REPORTED, ids=lambda row: row.id)
-def test_every_reported_row_is_judged_right(row: Row):
+def test_every_reported_row_and_its_variants_are_judged_right(row: Row):
     assert verify(row.gold, row.prediction, statement=row.statement).correct is row.paid
+
+
+def test_of_the_fresh_rows_none_is_paid_and_hardly_one_refused():
+    judged = [(row, verify(row.gold, row.prediction, statement=row.statement)) for row in FRESH]
+    paid = [row.id for row, verdict in judged if verdict.correct and not row.paid]
+    refused = [row.id for row, verdict in judged if row.paid and not verdict.correct]
+    assert len({row.id for row in FRESH}) == len(FRESH) > 1000
+    assert sum(row.paid for row in FRESH) > 500
+    assert paid == []
+    assert len(refused) <= 0.01 * len(FRESH), refused
 
 
 @pytest.mark.parametrize("name", UNREAD)
@@ -84,7 +95,8 @@ BEFORE = [
 ]
 SIGNED = [r"\boxed{\$N}", r"\boxed{$N}", r"$\boxed{\$N}$", r"\boxed{N \text{ dollars}}", r"\boxed{\$N.00}",
           r"\boxed{N\text{ dollars}}", "N dollars", r"\boxed{\text{\$}N}", r"\boxed{N}", "#### $N", "#### N",
-          "The answer is $N.", "The answer is N dollars.", r"\boxed{\$\,N}", r"\boxed{\textdollar N}"]  # fmt: skip
+          "The answer is $N.", "The answer is N dollars.", r"\boxed{\$\,N}",
+          r"\boxed{\textdollar N}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("question", MONEY)
@@ -92,7 +104,11 @@ def test_money_may_carry_its_sign_where_money_is_asked_for(question):
     refused = []
     for before in BEFORE:
         for form in SIGNED:
-            text = form.replace("N", "1,234") if "box" in form or "answer" in form or "#" in form else f"The answer is {form.replace('N', '1234')}."
+            text = (
+                form.replace("N", "1,234")
+                if "box" in form or "answer" in form or "#" in form
+                else f"The answer is {form.replace('N', '1234')}."
+            )
             if not verify("1234", text, statement=before + question).correct:
                 refused.append((before, form))
     assert refused == []
