@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from string import ascii_letters
 
 from environments.verification import trees
 
@@ -57,7 +58,9 @@ def canonical(text: str) -> str | None:
         return None
     written = ""
     for before, token in zip(["", *tokens], tokens, strict=False):
-        gap = before[:1] == "\\" and before[-1].isalpha() and token[0].isalpha()
+        letters = before[-1:].isalpha() and token[0].isalpha()
+        side_by_side = len(written) - len(written.rstrip(ascii_letters)) + len(token)
+        gap = letters and (before[0] == "\\" or side_by_side > MOST_LETTERS)
         written += f" {token}" if gap or (_digits(before) and _digits(token)) else token
     return written
 

@@ -166,6 +166,7 @@ def test_boxes_are_opened():
         ("2+2", "expression", "2+2"),
         ("A", "expression", "A"),
         ("1,23", "multiset", "1, 23"),
+        ("abc d", "polynomial", "abc d"),  # `abcd` is a word
     ],
 )
 def test_answers_are_read(text, kind, written):
