@@ -269,6 +269,8 @@ def single_keys(overrides: Sequence[str]) -> list[str]:
         key, _, value = override.partition("=")
         if key == "runtime":
             override = f"runtime.kind={value}"
+            if value == "inline":
+                single.append("runtime.address=null")
         elif key.lstrip("+~").split("@")[0] in groups():
             raise made_choices(override)
         single.append(override)

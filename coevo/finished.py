@@ -8,7 +8,7 @@ from typing import Any
 
 from coevo import checkpoint
 from coevo.config import Config, ConfigError
-from coevo.damage import check
+from coevo.damage import check, whole_rounds
 from coevo.program import command
 from coevo.run_folder import read_summary
 from coevo.store import Store, StoreError
@@ -41,8 +41,11 @@ def finished(
     others = [one for one in changes if not one.startswith(("rounds:", "name:", "runs_dir:"))]
     try:
         check(store)
+        _, lost = whole_rounds(store)
         _, state, damaged = checkpoint.newest(folder / "checkpoints", done)
-        summary = None if others or damaged or state["round"] != done else read_summary(folder)
+        summary = (
+            None if others or lost or damaged or state["round"] != done else read_summary(folder)
+        )
     except (StoreError, checkpoint.CheckpointError, ConfigError):  # what can be is made anew
         return None
     if summary is None or summary["rounds"] != done:

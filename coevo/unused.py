@@ -42,5 +42,5 @@ def check_unused(config: Config) -> None:
     if config.runtime.address is not None and config.runtime.kind != "ray":
         raise ConfigError(
             f"runtime.address={config.runtime.address} is of a Ray cluster, and the runtime is "
-            f"{config.runtime.kind}; write runtime=ray, or leave the address out"
+            f"{config.runtime.kind}; write runtime=ray, or runtime.address=null"
         )

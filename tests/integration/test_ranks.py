@@ -21,7 +21,7 @@ import pytest
 import safetensors.torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from agents import remote
+from agents import handles
 from agents.learners import ranks
 from agents.learners.batching import Row, TokenGroup
 from agents.learners.learner import Learner
@@ -302,7 +302,7 @@ class TestTwoRanks:
 
             return Waiting()
 
-        monkeypatch.setattr(remote, "GRACE_SECONDS", 0.5)
+        monkeypatch.setattr(handles, "GRACE_SECONDS", 0.5)
         for method, error in (("fail", KeyError), ("die", WorkerLost)):
             handle = ray.start("learner", waiting, Placement(ranks=2, stateful=True))
             with pytest.raises(error, match=r"out of memory, say|learner rank 1 died"):
@@ -324,7 +324,7 @@ def test_a_run_with_a_killed_rank_is_the_run_without(
     """The second rank of the Solver's learner dies before its update in round 2."""
     undisturbed, folder = run(tmp_path / "undisturbed", *RAY, *FEW_ACTORS, TWO_RANKS)
     assert read(folder).last_round() == 2
-    killer = Killer(monkeypatch, "learn", lambda loop: loop.team.solver.learner)
+    killer = Killer(monkeypatch, "learn", lambda loop: loop.team.solver.learner.processes()[1:])
     summary, _ = run(tmp_path / "killed", *RAY, *FEW_ACTORS, TWO_RANKS)
     assert killer.killed
     assert "solver learner rank" in capsys.readouterr().out

@@ -73,7 +73,7 @@ def finished(folder: Path, count: int) -> Callable[[], bool]:
 MOMENTS = {
     "before the first commit": "RoundRecord.write: self.round == 0",
     "in the rollouts of round 1": "Loop.attempt: record.round == 1",
-    "in round 2, the Solver already updated": "Loop.propose: t == 2",
+    "in round 2, the Solver already updated": "Loop.propose: record.round == 2",
     "with half of a checkpoint written": "checkpoint._sync: 'round-0002' in str(path)",
     "right after a checkpoint, before the database": "RoundRecord.write: self.round == 2",
     "within the transaction": "Store.add_round: round == 2",

@@ -117,7 +117,7 @@ def test_without_a_cluster_there_is_no_run_folder(
         process = coevo_run(tmp_path, *RAY)
         output, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 1, output
-    (told,) = [line for line in output.splitlines() if "coevo" in line]  # Ray warns beside it
+    (told,) = [line for line in output.splitlines() if line.startswith("coevo:")]  # Ray warns too
     assert told.startswith("coevo: Ray did not start on this machine: ")
     assert "Traceback" not in output
     assert list(tmp_path.iterdir()) == []

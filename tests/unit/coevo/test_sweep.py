@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,15 @@ def test_a_job_without_a_folder_is_told_to_be_run_again(capsys: pytest.CaptureFi
     assert "no\\x1b[31m room" in out and "\x1b" not in out
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT raises, also where the tests run in the background, whose processes ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_stops_the_sweep_and_lists_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
     def stop(config: Config) -> None:
         if config.seed == 2:

@@ -247,13 +247,12 @@ def test_files_of_the_folder_itself_need_no_confirmation(tmp_path: Path) -> None
 
 
 def test_unused_servers_and_models_need_no_confirmation(tmp_path: Path) -> None:
-    """An address under a policy that asks nobody, the model of a Generator that does not work."""
+    """A server of a policy that asks nobody, the model of a Generator that does not work."""
     changes = {
         f"{ENDPOINT}.url": "http://stranger.example/v1",
         "agents.generator.model": "strange/model",
         "loop.feed": "teacher",
         "loop.train_generator": False,
-        "runtime.address": "10.0.0.1:6379",
     }
     assert reaches(compose.from_plain(plain(changes)), tmp_path) == []
 
