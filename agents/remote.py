@@ -256,7 +256,8 @@ class RayRuntime:
         return self.ray.put(value)
 
     def end(self, actor: Any) -> None:
-        """Ends an actor for good."""
+        """Ends an actor for good; nobody waits for what it held any more."""
+        self.learners = [(name, worker) for name, worker in self.learners if worker is not actor]
         self.ray.kill(actor)
 
     def loss(self, message: str) -> WorkerLost:
