@@ -46,6 +46,13 @@ _INFIX = [
 _SPELLINGS: list[
     tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
 ] = [  # what a text must hold, what is replaced in it, and by what
+    (
+        "as ",
+        re.compile(r"(?:,\s*as|\\text\s*\{\s*,?\s*as) (?:required|desired|claimed|needed)\s*\}?$"),
+        "",
+    ),
+    ("./", re.compile(r"(?<=[0-9])\./(?=[0-9])"), "/"),
+    ("\\text ", re.compile(r"\\text\s+(?=\{)"), r"\\text"),
     ("math", re.compile(r"\\math(?:rm|sf|it)\s*\{\s*([ei])\s*\}"), r"\1"),
     (
         "\\",
@@ -152,7 +159,7 @@ _SIMPLE = re.compile(r"[0-9A-Za-z ./+-]*")
 def normalised(text: str) -> str:
     """The text with wrappers such as `$...$` taken off and synonyms in one spelling."""
     text = " ".join(text.split()) if "\n" in text else text.strip()
-    if _SIMPLE.fullmatch(text):
+    if _SIMPLE.fullmatch(text) and "./" not in text:
         return text.removesuffix(".").strip()
     if "\\" in text:
         text = _LOOKS.sub("", text)
