@@ -136,6 +136,7 @@ _SPELLINGS: list[
     ),
     ("binom", re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
     ("text", re.compile(r"\\text\s*\{\s*(\\?[%$.])?\s*\}"), r"\1"),
+    ("(\\text", re.compile(r"^\(\\text\s*\{\s*([A-J])\s*\}\)$"), r"(\1)"),
     ("{", re.compile(r"\{([:,])\}"), r"\1"),
     ("lbrace", re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
     ("rbrace", re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
