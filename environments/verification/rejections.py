@@ -22,7 +22,8 @@ CUES = (
     "compare scrap typed boxed settle settles bound limit estimate placeholder roughly approximately "
     "about around before while if point those people anyone had"
 )
-_DETERMINER = r"(?:(?:the|an?|my|our|value|answer|number|result|total|count|of|it|is|at|that)\s+)*[\s$*_({:]*$"
+_FILLER = "the|an?|my|our|value|answer|number|result|total|count|of|it|is|at|that"
+_DETERMINER = rf"(?:(?:{_FILLER})\s+)*[\s$*_({{:]*$"
 _NUMBER_WORD = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|[0-9]+)"
 _REJECTED = re.compile(
     rf"\b(?:withdr[ae]w(?:s|n|ing)?|retract(?:s|ed|ing)?|scrap(?:s|ped)?|(?:half )?(?:a "
