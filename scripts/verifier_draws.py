@@ -25,7 +25,9 @@ def numeric_rows(count: int, random: Random) -> list[Row]:
 def worked_rows(count: int, random: Random) -> list[Row]:
     """Plain numbers in a sentence that goes on after the box, below 500 characters of working; one in
     five of them wrong."""
-    working = "She sells 12 loaves at $4 on each of 3 days, so that 12 * 4 = 48 and 48 * 3 = 144. " * 6
+    working = (
+        "She sells 12 loaves at $4 on each of 3 days, so that 12 * 4 = 48 and 48 * 3 = 144. " * 6
+    )
     return [
         Row(
             id=str(n),

@@ -137,7 +137,7 @@ _TWO = re.compile(  # "18 at noon, 15 at the end"
 _UNREAL = re.compile(
     r"(?:\bif\b.*\b(?:were|had|did|was|weren't|hadn't|didn't)\b|^\W*(?:had|were|should|suppose"
     r"|imagine|pretend)\s).*"
-    r"\b(?:would|could|might)\b(?:(?!\b(?:but|which|so|thus|hence|and)\b)[^;,])*$",
+    r"\b(?:would|could|might)\b(?:(?!\b(?:but|which|so|thus|hence|and|same)\b)[^;,])*$",
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(r"\b(?:if|would|suppose|supposing|imagine|assume)\b", re.IGNORECASE)
