@@ -42,7 +42,9 @@ _BOLD = re.compile(
 _UNSURE = re.compile(
     r"\b(?:or|maybe|perhaps|possibly|probably|might|may|could|should|think|guess\w*|says?|said"
     r"|asked?|find|compute"
-    r"|step|case|part|question|problem|example|note|hint|avoid|opposite|double|half|twice|lacks?|exclud\w*|reject\w*|former|previous|trap|given|let|consider|about|roughly|nearly|almost)\b",
+    r"|step|case|part|question|problem|example|note|hint|avoid"
+    r"|opposite|double|half|twice|lacks?|exclud\w*|reject\w*|former|previous|trap"
+    r"|given|let|consider|about|roughly|nearly|almost)\b",
     re.IGNORECASE,
 )
 LONGEST_SENTENCE = 160  # characters of one whose bold phrase is its answer
