@@ -38,6 +38,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from scripts.verifier_draws import judged_rows, numeric_rows, symbolic_rows, worked_rows
 from scripts.verifier_systems import (
     Judge,
     Outcome,
@@ -160,84 +161,37 @@ def show(rows: Sequence[Row], results: Results, console: Console) -> None:
 # -- throughput -----------------------------------------------------------------------------------
 
 
-def numeric_rows(count: int, random: Random) -> list[Row]:
-    """Distinct numbers in the ways that models write them, one in five of them wrong."""
-    rows = []
-    for index, n in enumerate(random.sample(range(1000, 10_000_000), count)):
-        gold, written = (
-            (str(n), f"{n:,}"),
-            (str(n), rf"{n:,}".replace(",", "{,}")),
-            (f"{n / 100:.2f}", rf"\${n / 100:,.2f}"),
-            (rf"\frac{{{n}}}{{7919}}", rf"\dfrac{{{2 * n}}}{{{2 * 7919}}}"),
-            (str(n), str(n + 1)),
-        )[index % 5]
-        rows.append(_drawn(index, gold, written, index % 5 != 4))
-    return rows
-
-
-def symbolic_rows(count: int, random: Random) -> list[Row]:
-    """Distinct comparisons that take algebra, one in four of them wrong."""
-    rows = []
-    for index, n in enumerate(random.sample(range(40_000), count)):
-        a, b = n // 200 + 2, n % 200 + 1
-        c = b * b + 1  # no square
-        gold, written = (
-            (f"x^2+{a + b}x+{a * b}", f"(x+{a})(x+{b})"),
-            (rf"\frac{{{a}}}{{\sqrt{{{c}}}}}", rf"\frac{{{a}\sqrt{{{c}}}}}{{{c}}}"),
-            (rf"{a}x\sin y+{b}", rf"{b}+{a}\sin(y) x"),
-            (f"x^2+{a + b}x+{a * b}", f"(x+{a})(x+{b + 1})"),
-        )[index % 4]
-        rows.append(_drawn(index, gold, written, index % 4 != 3))
-    return rows
-
-
-def judged_rows(count: int, random: Random) -> list[Row]:
-    """Distinct comparisons that only evaluation decides, one in four of them wrong."""
-    rows = []
-    for index, n in enumerate(random.sample(range(40_000), count)):
-        a, b = n // 200 + 2, n % 200 + 2
-        gold, written = (
-            (rf"\ln({a})+\ln({b}x)", rf"\ln({a * b}x)"),
-            (rf"{a}\sin(2x)+{b}", rf"{2 * a}\sin(x)\cos(x)+{b}"),
-            (rf"{a}+{b}\cos^2(x)", rf"{a + b}-{b}\sin^2(x)"),
-            (rf"{a}\sin(2x)+{b}", rf"{2 * a}\sin(x)\cos(x)+{b + 1}"),
-        )[index % 4]
-        rows.append(_drawn(index, gold, written, index % 4 != 3))
-    return rows
-
-
-def _drawn(index: int, gold: str, written: str, paid: bool) -> Row:
-    text = rf"Adding up, the result is $\boxed{{{written}}}$."
-    return Row(
-        id=str(index),
-        category="drawn",
-        gold=gold,
-        prediction=text,
-        paid=paid,
-        statement="What is the total, in dollars where it is money?",
-    )
-
-
 def throughput(judges: dict[str, Judge], repeats: int) -> Table:
     """Verdicts a second on numbers (one thread), on algebra and on what only the pool of judges decides
-    (two): medians of repeats."""
-    table = _table("answers", "system", "threads", "a second", "misjudged")
+    (two): medians of repeats, by the clock and by the processor time of this process."""
+    table = _table("answers", "system", "threads", "a second", "of processor", "misjudged")
     for answers, draw, count, threads in (
         ("numeric", numeric_rows, 4000, 1),
+        ("worked", worked_rows, 2000, 1),
         ("symbolic", symbolic_rows, 200, 2),
         ("judged", judged_rows, 200, 2),
     ):
         for name, judge in judges.items():
             alone = name == "math-verify"  # one question at a time, and about 50 times slower
             used, drawn = (1, count // 10) if alone else (threads, count)
-            found, wrong = [], 0
+            found: list[float] = []
+            busy: list[float] = []
+            wrong = 0
             for repeat in range(repeats + 1):  # the first warms up
                 rows = draw(drawn, Random(repeat))
+                start = time.process_time()
                 seconds, results = _timed(judge, rows, used)
+                busy.append(drawn / (time.process_time() - start))
                 wrong += len(misjudged(rows, results))
                 found.append(drawn / seconds)
+            here = name != "math-verify" and threads == 1  # others work in processes of their own
             table.add_row(
-                answers, name, str(used), f"{statistics.median(found[1:]):,.0f}", str(wrong)
+                answers,
+                name,
+                str(used),
+                f"{statistics.median(found[1:]):,.0f}",
+                f"{statistics.median(busy[1:]):,.0f}" if here else "",
+                str(wrong),
             )
     return table
 

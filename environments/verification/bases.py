@@ -14,7 +14,8 @@ _NAMES = (
 _WORDS = {name: number for number, name in enumerate(_NAMES.split()) if number > 1}
 _WORDS |= {"binary": 2, "ternary": 3, "octal": 8, "decimal": 10, "hexadecimal": 16, "twenty": 20}
 _BASE = rf"(?:[0-9]{{1,2}}|{'|'.join(_WORDS)})"
-_DIGITS = r"(?:\\text\s*\{\s*)?\(?(?:\\text\s*\{\s*)?([0-9A-Z][0-9A-Z ]{0,80}?)\s*\}?\)?\}?"
+_TEXT = r"(?:\\text\s*\{\s*)?"
+_DIGITS = rf"{_TEXT}\(?{_TEXT}([0-9A-Z][0-9A-Z ]{{0,80}}?(?:\.[0-9A-Z]{{1,80}})?)\s*\}}?\)?\}}?"
 _SUBSCRIBED = re.compile(
     rf"{_DIGITS}\s*_\s*\{{?\s*\(?(?:\\text\s*\{{\s*)?(?:base\s*)?({_BASE})\s*\}}?\s*\)?\s*\}}?"
 )
@@ -40,8 +41,12 @@ def read(text: str) -> tuple[str, int] | None:
     if found is None:
         return None
     digits, base = found.group(1).replace(" ", ""), _number(found.group(2))
-    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
+    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits.replace(".", "")):
         return None
+    if "." in digits:
+        whole, _, places = digits.rstrip("0").rstrip(".").partition(".")
+        point = f".{places}" if places else ""
+        return (whole.lstrip("0") or "0") + point, base
     return digits.lstrip("0") or "0", base
 
 

@@ -72,7 +72,7 @@ def last(text: str, statement: str, gold: str) -> str:
 
 def _whole(text: str) -> int | None:
     """The value of a natural number that is written in some base."""
-    if based := bases.read(text):
+    if (based := bases.read(text)) and based[0].isalnum():
         return int(based[0], based[1])
     return int(text) if re.fullmatch("[1-9][0-9]{0,30}", text) else None
 

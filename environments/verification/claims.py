@@ -30,6 +30,11 @@ _BREAK = re.compile(
     r"|but|which|when|for|and|we|after)\b)",
     re.IGNORECASE,
 )
+_NAMED = re.compile(  # "**33** is the answer"
+    r"(?<![\\{0-9.,])(-?[0-9][0-9,.]*)[ *$]{1,6}is the (?:final |correct |right )?answer\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[.!?\n;]|,\s+(?:so|hence|thus|therefore|but|yet)\b", re.IGNORECASE)
 _HASHES = re.compile(r"####(?!#)[ \t]*([^\n]*)")
 _NUMBER = re.compile(
     r"[-\u2212]?\s?\\?\$?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+)?(?:\\?%)?"
@@ -46,9 +51,10 @@ def stated(text: str, start: int, end: int) -> Iterator[str]:
     lowered = text.lower()
     if "ans" not in lowered and "final " not in lowered:
         return
-    for found in list(_CLAIM.finditer(text))[:MOST_CLAIMS]:
+    named = list(_NAMED.finditer(text))[:MOST_CLAIMS] if "answer" in lowered else []
+    for found in [*named, *list(_CLAIM.finditer(text))[:MOST_CLAIMS]]:
         claim = found.group(1)
-        sentence = re.split(r"[.!?\n]", text[max(0, found.start() - 120) : found.start()])[-1]
+        sentence = _SENTENCE.split(text[max(0, found.start() - 120) : found.start()])[-1]
         claim = _BREAK.split(claim, maxsplit=1)[0].strip(" *_$.`{}")
         if not claim or start <= found.start() < end or _DOUBTED.search(sentence):
             continue

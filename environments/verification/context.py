@@ -11,6 +11,7 @@ import re
 
 from environments.verification import denials
 from environments.verification.claims import contradicts, stated
+from environments.verification.rejections import is_unreal
 
 _SIGNS = frozenset("0123456789-+*/^\u2212\u00d7\u00f7")  # beside a box: look closer
 _AFTER = 3000  # characters after it
@@ -32,6 +33,8 @@ _EXTREME = re.compile(
     r"|need|sure|up to|far|best|worst",
     re.IGNORECASE,
 )
+_ROUGH = re.compile(r"\b(?:roughly|approximately|about|around)[\s$*]*$", re.IGNORECASE)
+_ROUNDED = re.compile(r"approx|about|round|near|estimat|decimal|clos|significant", re.IGNORECASE)
 _ARITHMETIC_AFTER = re.compile(
     r"[\s$*_)]*(?:(?:minus|plus|divided by|squared|cubed)\b|times\s+[0-9])|!\s*(?:\$|\\[)\]])",
     re.IGNORECASE,
@@ -68,7 +71,12 @@ def withdrawn(text: str, start: int, end: int, answer: str, statement: str = "")
 def _denied(text: str, start: int, end: int, answer: str, statement: str) -> bool:
     before, after = text[max(0, start - denials.NEAR) : start], text[end : end + _AFTER]
     lowered = before.lower()
-    if denials.has_cue(lowered) and denials.refuses_before(text, start, end, answer):
+    if denials.has_cue(lowered) and (
+        denials.refuses_before(text, start, end, answer) or is_unreal(before, after, statement)
+    ):
+        return True
+    rough = "." not in answer and statement and _ROUGH.search(before[-24:])
+    if rough and not _ROUNDED.search(statement):
         return True
     bounded = lowered.endswith(_BOUNDS) and _BOUND.search(before[-24:]) is not None
     bounded = bounded or ("\\" in before[-12:] and _INEQUALITY.search(before) is not None)

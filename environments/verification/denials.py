@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from environments.verification import polarity
+from environments.verification import polarity, rejections
 from environments.verification.claims import contradicts, number
 
 NEAR = 200  # characters before a box that are looked at
@@ -44,7 +44,7 @@ _OTHERS = (
 CUES = frozenset(  # one of these is in whatever `refuses_before` finds
     {verb + end for verb in f"{_SAYING} {_DOUBTING}".split() for end in ("", "s", "d", "ed", "ing")}
     | {verb[:-1] + end for verb in _SAYING.split() for end in ("ing", "ies", "ied")}
-    | set(_OTHERS.split())
+    | set(f"{_OTHERS} {rejections.CUES}".split())
 )
 _APART = str.maketrans(  # words and the signs among the cues, apart from each other
     {chr(n): " " for n in range(128) if not chr(n).isalpha()}
@@ -104,7 +104,7 @@ _DENIED = re.compile(
     rf"|nonsense) to \w+\s+(?:that\s+)?{_FILLER}"
     r"|(?:^|[*#(\s])(?:not|no|false|untrue|trap|decoy|distractor|example|format|template"
     r"|placeholder|hypothetical(?:ly)?|sample)[*_]*\s*[:=-]?[\s$*]*$"
-    r"|\b(?:somewhere|anywhere|lies?|falls?|ranging|ranges?|is|be)\s+from\s+\S+\s+to[\s$*]*$"
+    r"|\b(?:somewhere|anywhere|lies?|ranging|ranges?|is|be)\s+from\s+\S+\s+to[\s$*]*$"
     r"|\bbetween\s+\S+\s+and[\s$*]*$"
     r"|\b(?:tempting|tempted|naive(?:ly)?|at first glance|trap)\b[^,;]*$",
     re.IGNORECASE,
@@ -133,7 +133,8 @@ _ARITHMETIC = re.compile(
 _NOTHING_ELSE = re.compile(  # "no number except 5 works" says that 5 does
     r"\b(?:no|none|nothing|nobody|never|not|cannot|fails?|failed|impossible|wrong|ruled? out"
     r"|excluded?|eliminated?|n't)\b[^;]*"
-    r"\b(?:except(?: for)?|anything but|nothing but|none but|other than|besides)[\s$*]*$",
+    r"\b(?:except(?: for)?|anything but|nothing but|none but|other than|besides)[\s$*]*$"
+    r"|\b(?:neither|no) (?:more|less|fewer) (?:and|nor|or) (?:no )?(?:more|less|fewer) than[\s$*]*$",
     re.IGNORECASE,
 )
 _TAG = re.compile(r"</?[a-z]+>")
@@ -209,7 +210,7 @@ _CORRECTED = re.compile(
     re.IGNORECASE,
 )
 _CLAIMED = re.compile(
-    r"(?:\b(?:is|has|had|are|get|got|gives?|equals?|be|becomes?|find|have|answer|make|say|meant?"
+    r"(?:\b(?:is|has|had|are|get|got|gives?|equals?|be|becomes?|find|have|answer|make(?: it)?|say|meant?"
     r"|truth"
     r"|correction|edit|really|actually|no|see)\b[*,:]?|=|:)"
     r"\s*(?:really|actually|instead|that|it is"
@@ -235,6 +236,8 @@ def refuses_before(text: str, start: int, end: int, answer: str) -> bool:
         return False
     if _ARITHMETIC.search(before) or polarity.denies_before(clause):
         return True
+    if rejections.rejects_before(clause):
+        return True
     if _DENIED.search(clause) or _HIDDEN.search(before) or _REDEFINED.search(text):
         return True
     if _HEDGED.search(re.split(r"[.!?\n]", before)[-1]):
@@ -245,7 +248,11 @@ def refuses_before(text: str, start: int, end: int, answer: str) -> bool:
 
 
 def refuses_after(after: str, answer: str) -> bool:
-    if _TAKEN_BACK.match(after) or polarity.denies_after(after):
+    if (
+        _TAKEN_BACK.match(after)
+        or polarity.denies_after(after)
+        or rejections.rejects_after(after, answer)
+    ):
         return True
     if (other := _OTHER.match(after)) and contradicts(
         number(other.group(1) or other.group(2)), answer

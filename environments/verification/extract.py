@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from environments.verification import boxes
+from environments.verification import boxes, expressions
 from environments.verification.answers import canonical
 from environments.verification.boxes import boxed, unboxed
 from environments.verification.claims import contradicts, stated
@@ -33,6 +33,21 @@ _AGAIN = re.compile(rf"(?:The )?(?:final )?{_STATED.pattern}", re.IGNORECASE | r
 _COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
 _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HOPE = re.compile(r"I hope (?:it|this) is correct\.?$")
+_BOLD = re.compile(
+    r"\s*((?!(?:Is|Are|Was|Does|Did|What|Which|How|Who|When|Where|Why)\b)[A-Z][A-Za-z ,'\u2019-]*"
+    r"(?:\b(?:is|are|was|were|equals|gets?|got|gives?|obtain|has|have|had|on|in|at|costs?"
+    r"|leaves?|makes?|earns?"
+    r"|pays?|totals?)|:) )?\*\*([^*\n]{1,60}?)[.!]?\*\*\.?\s*"
+)
+_UNSURE = re.compile(
+    r"\b(?:or|maybe|perhaps|possibly|probably|might|may|could|should|think|guess\w*|says?|said"
+    r"|asked?|find|compute"
+    r"|step|case|part|question|problem|example|note|hint|avoid"
+    r"|opposite|double|half|twice|lacks?|exclud\w*|reject\w*|former|previous|trap"
+    r"|given|let|consider|about|roughly|nearly|almost)\b",
+    re.IGNORECASE,
+)
+LONGEST_SENTENCE = 160  # characters of one whose bold phrase is its answer
 MOST_ANSWERS = 20  # spellings of one answer that are compared with each other
 
 
@@ -56,7 +71,7 @@ def final_answer(text: str, statement: str = "") -> str | None:
         text = _COMMENT.sub("", text)
     if "<!--" in text:
         text = _HTML_COMMENT.sub(" ", text)
-    found = boxes.find(text) if "\\boxed" in text else []
+    found = boxes.find(text) if "\\boxed" in text or "\\fb" in text else []
     if found is None:
         return None
     groups = boxes.grouped(text, found)
@@ -77,7 +92,7 @@ def final_answer(text: str, statement: str = "") -> str | None:
     text = text.rstrip()
     text = text[:-40] + _HOPE.sub("", text[-40:])
     if "answer" not in text.lower():
-        return None
+        return _emphasised(text, statement)
     return _stated([part for part in _SENTENCE_END.split(text) if part.strip(" *")])
 
 
@@ -102,6 +117,17 @@ def _stated(sentences: list[str]) -> str | None:
     return _agreed(stated) if stated and _STATED.search(sentences[-1]) else None
 
 
+def _emphasised(text: str, statement: str) -> str | None:
+    """The one bold phrase that ends a text of one sentence, where nothing else claims an answer."""
+    found = (
+        _BOLD.fullmatch(text) if text.count("**") == 2 and len(text) <= LONGEST_SENTENCE else None
+    )
+    if found is None or _DOUBT.search(found[1] or "") or _UNSURE.search(found[1] or ""):
+        return None
+    withdraws = withdrawn(text, found.start(2) - 2, found.end(2) + 2, found[2], statement)
+    return None if withdraws else _plain(found[2])
+
+
 def _without_thinking(text: str) -> str:
     """The text after the first `</think>`, and without any thinking that follows."""
     _, closed, rest = text.partition("</think>")
@@ -120,7 +146,12 @@ def _tagged(text: str) -> list[str]:
 def _only_box(text: str, statement: str) -> str | None:
     """What stands in the one box of a text that has nothing else to look at: the usual case."""
     start = text.rfind("\\boxed{")
-    if start < 0 or text.find("\\boxed") != start or text[start - 1 : start] == "\\":
+    if (
+        start < 0
+        or text.find("\\boxed") != start
+        or text[start - 1 : start] == "\\"
+        or "\\fb" in text
+    ):
         return None
     end = text.find("}", start)
     content = text[start + 7 : end]
@@ -156,8 +187,15 @@ def _agreed(found: Iterable[str]) -> str | None:
     texts = list(dict.fromkeys(found))
     if len(texts) > MOST_ANSWERS:
         return None
-    if len(texts) > 1:
-        meant = {answer.text if (answer := canonical(text)) else text for text in texts}
-        if len(meant) > 1:
-            return None
+    if len(texts) > 1 and len({_meaning(text) for text in texts}) > 1:
+        return None
     return texts[-1] or None
+
+
+def _meaning(text: str) -> object:
+    """What a text says, whatever its typesetting: `\\sqrt 2` is `\\sqrt{2}`."""
+    answer = canonical(text)
+    if answer is None:
+        return text
+    tree = expressions.tree(answer.text) if answer.kind in ("expression", "polynomial") else None
+    return tree or answer.text

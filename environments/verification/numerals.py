@@ -44,7 +44,8 @@ _SCIENTIFIC = (
 )
 _REPEATING = rf"(?P<start>{_WHOLE}?\.[0-9]*)\\(?:overline|bar)\s*\{{\s*(?P<period>[0-9]+)\s*\}}"
 _NUMBER = re.compile(
-    r"(?:(?P<name>[A-Za-z]|m?\s*\\angle\s*[A-Z]{1,3})\s*=\s*)?(?P<sign>[-+]?)\s*(?P<currency>[$€£])?\s*(?P<sign2>[-+]?)"
+    r"(?:(?P<name>[A-Za-z]|m?\s*\\angle\s*[A-Z]{1,3})\s*=\s*)?"
+    r"(?P<sign>[-+]?)\s*(?P<currency>[$€£])?\s*(?P<sign2>[-+]?)"
     rf"(?:{_RATIO}|{_SCIENTIFIC}|{_REPEATING}|(?P<decimal>{_DECIMAL}))(?:{_PERCENT}|{_UNIT}"
     rf"|\s*(?P<currency2>[$€£]))?"
 )

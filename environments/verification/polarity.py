@@ -23,13 +23,15 @@ _NEGATIVE = re.compile(
     re.IGNORECASE,
 )
 _SPEAKS_OF = re.compile(
-    r"\b(?:that|which|who|whom|whose|where|when|of|with|without|for|how many)\b|^\W*(?:since|as"
+    r"\b(?:that|which|what|whatever|who|whom|whose|where|when|of|with|without|for|how many)\b"
+    r"|^\W*(?:since|as"
     r"|because|when|while|although"
     r"|though|given|after|before|without|even|not counting|not including|if)\b",
     re.IGNORECASE,
 )
 _HARMLESS = re.compile(
-    r"\b(?:no doubt|not only|without (?:a |any )?doubt|nothing but|none other than|not "
+    r"\b(?:no doubt|not only|not (?:too |very )?(?:hard|difficult)|without (?:a |any )?doubt"
+    r"|nothing but|none other than|not "
     r"surprisingly|no matter)\b",
     re.IGNORECASE,
 )
@@ -41,6 +43,11 @@ _AND = re.compile(
 )
 _REASON = re.compile(
     r"\b(?:because|since|as|so|that|which|who|of|where|for|and not|but not)\b", re.IGNORECASE
+)
+_UNSOLD = re.compile(  # things that something was not done to
+    r"[\s$*_)\]}]*[a-z]+s\s+(?:(?:were|are|have been|had been) (?:not|never)|(?:were|are)n't"
+    r"|(?:did|do) not|(?:did|do)n't)\s+"
+    r"(?!the\b|an?\b|right|correct|true|possible|enough|what|valid|it\b|our|my|be\b|work|fit|hold)[a-z]+"
 )
 _VERDICT = re.compile(
     r"^\W*(?:that|this|it|not|nope|wrong|false|incorrect|never|try "
@@ -66,6 +73,8 @@ def denies_after(after: str) -> bool:
     after = _ASIDE.sub(" ", after.replace("\u2019", "'"))
     clause = re.split(r"[.!?\n,;]", after, maxsplit=1)[0]
     found = _NEGATIVE.search(clause)
+    if found and _UNSOLD.match(clause):  # "18 rolls were not sold"
+        return False
     if found and not _REASON.search(clause[: found.start()]) and not _HARMLESS.search(clause):
         return (
             re.match(r"\s*\$?(?:[0-9]|more|less|only|just|divisible)", clause[found.end() :])

@@ -8,7 +8,7 @@ from math import gcd, lcm
 
 from environments.verification.kinds import Answer, scalar
 
-_BETWEEN = re.compile(r"\s*(?::|\\colon(?![a-z])|\s\\text\{\s*to\s*\}|\sto\s)\s*")
+_BETWEEN = re.compile(r"\s*(?::|\\colon(?![a-z])|\s*\\text\{\s*to\s*\}|\sto\s)\s*")
 
 
 def read(text: str, asked: bool = False) -> Answer | None:

@@ -46,6 +46,13 @@ _INFIX = [
 _SPELLINGS: list[
     tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
 ] = [  # what a text must hold, what is replaced in it, and by what
+    (
+        "as ",
+        re.compile(r"(?:,\s*as|\\text\s*\{\s*,?\s*as) (?:required|desired|claimed|needed)\s*\}?$"),
+        "",
+    ),
+    ("./", re.compile(r"(?<=[0-9])\./(?=[0-9])"), "/"),
+    ("\\text ", re.compile(r"\\text\s+(?=\{)"), r"\\text"),
     ("math", re.compile(r"\\math(?:rm|sf|it)\s*\{\s*([ei])\s*\}"), r"\1"),
     (
         "\\",
@@ -129,6 +136,7 @@ _SPELLINGS: list[
     ),
     ("binom", re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
     ("text", re.compile(r"\\text\s*\{\s*(\\?[%$.])?\s*\}"), r"\1"),
+    ("(\\text", re.compile(r"^\(\\text\s*\{\s*([A-J])\s*\}\)$"), r"(\1)"),
     ("{", re.compile(r"\{([:,])\}"), r"\1"),
     ("lbrace", re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
     ("rbrace", re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
@@ -152,7 +160,7 @@ _SIMPLE = re.compile(r"[0-9A-Za-z ./+-]*")
 def normalised(text: str) -> str:
     """The text with wrappers such as `$...$` taken off and synonyms in one spelling."""
     text = " ".join(text.split()) if "\n" in text else text.strip()
-    if _SIMPLE.fullmatch(text):
+    if _SIMPLE.fullmatch(text) and "./" not in text:
         return text.removesuffix(".").strip()
     if "\\" in text:
         text = _LOOKS.sub("", text)

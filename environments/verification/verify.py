@@ -102,7 +102,9 @@ def _plainly(gold: str, prediction: str, statement: str) -> Verdict | None:
     if len(prediction) > 40 or len(gold) > 40 or "fraction" in statement:
         return None
     left, right = numerals.plain(gold), numerals.plain(prediction)
-    if left is None or right is None or right.unit:
+    if left is None or right is None:
+        return None
+    if right.unit and not _may_have(right.unit, statement, left.unit):
         return None
     whole = left.value.denominator == 1
     if right.form == "fraction" and (whole or not _leaves_form_open(statement)):
@@ -110,6 +112,11 @@ def _plainly(gold: str, prediction: str, statement: str) -> Verdict | None:
     if left.value == right.value:
         return Verdict(status="correct", answer=gold)
     return Verdict(status="wrong", answer=numerals.written(right.value))
+
+
+@lru_cache(maxsize=256)
+def _may_have(unit: str, statement: str, given: str) -> bool:
+    return units.fits(unit, statement[:LONGEST_STATEMENT], given)
 
 
 @lru_cache(maxsize=256)
@@ -187,7 +194,7 @@ def read(text: str, statement: str = "", kind: Kind | None = None) -> Answer | N
     if statement and _PADDED.search(statement) and re.fullmatch("0[0-9]{1,9}", text.strip(" $")):
         text = text.strip(" $").lstrip("0") or "0"
     if kind == "tuple" and "=" in text:
-        text = assignments.in_order(normalised(text), statement) or text
+        text = assignments.in_order(normalised(text), statement, alone=not statement) or text
     answer = canonical(text, kind)
     if answer is not None and answer.kind == "percent" and units.asks_for_percent(statement):
         return without_percent(answer)

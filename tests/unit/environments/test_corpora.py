@@ -7,7 +7,8 @@ from random import Random
 import pytest
 
 from environments.base import STATUSES
-from scripts.bench_verifier import main, misjudged, numeric_rows, percentile, symbolic_rows, wilson
+from scripts.bench_verifier import main, misjudged, percentile, wilson
+from scripts.verifier_draws import judged_rows, numeric_rows, symbolic_rows, worked_rows
 from scripts.verifier_systems import (
     MathVerify,
     Outcome,
@@ -182,7 +183,7 @@ def test_a_process_of_math_verify_that_hangs_is_killed_and_replaced():
         judge.close()
 
 
-@pytest.mark.parametrize("draw", [numeric_rows, symbolic_rows])
+@pytest.mark.parametrize("draw", [numeric_rows, worked_rows, symbolic_rows, judged_rows])
 def test_answers_of_the_throughput_are_distinct(draw):
     rows = draw(200, Random(0))
     assert len({row.prediction for row in rows}) == len(rows)

@@ -125,7 +125,7 @@ def oracle(content: str) -> Fraction | None:
     )
     for form in (
         r"\\frac\s*\{?\s*(-?\s*[0-9]+)\s*\}?\s*\{?\s*(-?\s*[0-9]+)\s*\}?",
-        r"(-?[0-9]+)\s*/\s*([0-9]+)",
+        r"(-?[0-9]+)(?:\.(?=/))?\s*/\s*([0-9]+)",
         r"\(?(-?[0-9]+)\)?\s*/\s*\(?([0-9]+)\)?",
     ):
         if (match := re.fullmatch(form, text)) and match[2].strip("- 0"):

@@ -227,7 +227,7 @@ CASES = [
     ("5", r"\frac{10}{2}", PAID, {"statement": "Find t."}),
     ("(3,-2)", "x=3, y=-2", PAID, {"statement": "Find the pair (x, y)."}),
     ("(3,-2)", "y=-2, x=3", PAID, {"statement": "Find the pair (x, y)."}),
-    ("(3,-2)", "x=3, y=-2", NOT_PAID, Z),
+    ("(3,-2)", "x=3, y=-2", PAID, Z),
     ("n!", "n!", PAID, Z),
     ("120", "5!", WRONG, Z),
     (r"\binom{2n}{n}", r"\frac{(2n)!}{(n!)^2}", PAID, Z),
