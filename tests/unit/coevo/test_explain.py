@@ -129,7 +129,10 @@ def test_the_overview_picks_the_extremes(run: RunFolder) -> None:
 
 
 def test_the_overview_of_a_run_without_a_whole_round(tmp_path: Path) -> None:
-    with closing(Store(tmp_path / "run.db")) as store:
+    with (
+        closing(Store(tmp_path / "run.db", create=True)),
+        closing(Store(tmp_path / "run.db", read_only=True)) as store,
+    ):
         told = overview(RunFolder(tmp_path, compose.compose([]), store))
     assert told.startswith(f"{tmp_path.name}: 0 problems, 0 rounds\n")
 
