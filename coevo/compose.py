@@ -300,6 +300,19 @@ def from_plain(plain: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
     return config
 
 
+def completed(plain: dict[str, Any]) -> dict[str, Any]:
+    """A saved configuration that `from_plain` takes, with the defaults of keys that it has not.
+
+    A run keeps going when coevo gets a new key, whose default is what the run did all along.
+    """
+    from omegaconf import OmegaConf
+
+    merged = OmegaConf.merge(OmegaConf.structured(Config), plain)
+    filled = OmegaConf.to_container(merged, resolve=False)
+    assert isinstance(filled, dict)
+    return {str(key): value for key, value in filled.items()}
+
+
 def nested(overrides: Sequence[str]) -> dict[str, Any]:
     """Checked overrides of single keys as blocks of values: `a.b=1` is `{"a": {"b": 1}}`."""
     result: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ MEMORY = "not enough memory; raise the limit (ulimit -v), or run with fewer work
 FILES = "too many open files; raise the limit (ulimit -n)"
 LARGE = "a file may not become this large; raise the limit (ulimit -f)"
 BROKEN = "input/output error; the disk or the network that it is on fails"
+# SQLite has one error for both.
+LIMITED = "input/output error; raise the limit (ulimit -f), or see to the disk or the network"
 RAY = "Ray did not start in time; see that /tmp and /dev/shm have room, and that memory is free"
 READ_ONLY = "it can only be read; choose a folder that can be written"
 PERMISSION = "permission denied; choose a folder that is yours, or change its owner or mode"
@@ -86,13 +89,18 @@ def _told(error: BaseException) -> str | None:
         reason = ADVICE.get(error.errno or 0) or error.strerror or str(error) or "it failed"
         return f"{place}: {reason}" if (place := _place(error)) else reason
     if (code := getattr(error, "sqlite_errorcode", None)) is not None:
-        return SQLITE.get(code & 0xFF)
+        advice = SQLITE.get(code & 0xFF)
+        return LIMITED if advice == BROKEN and _limited() else advice
     general = type(error) is Exception or isinstance(error, (RuntimeError, ImportError))
     if general or _of(error, *LIBRARIES):
         return next(
             (advice for words, advice in SAID.items() if re.search(words, str(error))), None
         )
     return None
+
+
+def _limited() -> bool:
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 def _of(error: BaseException, *packages: str) -> bool:

@@ -38,9 +38,9 @@ def overview(run: RunFolder) -> str:
     sections = [
         ("most improved", [(i, f"{figures(i, 0)} -> {figures(i, -1)}") for i in improved]),
         ("most descendants", [(i, f"{made[i]}") for i in fruitful]),
-        ("hardest", [(i, f"{figures(i, -1)} after {len(history[i])} rounds") for i in hardest]),
+        ("hardest", [(i, f"{figures(i, -1)} after {_rounds(len(history[i]))}") for i in hardest]),
     ]
-    lines = [f"{run.name}: {len(pool)} problems, {run.store.last_round()} rounds"]
+    lines = [f"{run.name}: {len(pool)} problems, {_rounds(max(0, run.store.last_round()))}"]
     for title, rows in sections:
         lines += ["", title]
         lines += [
@@ -58,6 +58,10 @@ def overview(run: RunFolder) -> str:
         example = next((ids[0][0] for _, ids in sections if ids), next(iter(pool)))
         lines += ["", f"more of one: {command('explain', run.path, example)}"]
     return told(lines)
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round{'s' * (count != 1)}"
 
 
 def _asked(run: RunFolder) -> list[str]:

@@ -108,7 +108,7 @@ def resume(
     saved = compose.load(folder / "config.yaml")
     config = compose.from_plain(saved, compose.single_keys(overrides))
     config.name, config.runs_dir = folder.name, str(folder.parent)
-    changes = changed_fields(saved, compose.to_plain(config))
+    changes = changed_fields(compose.completed(saved), compose.to_plain(config))
     refused = [change for change in changes if not FREE.match(change)]
     if refused and not allow_changes:
         raise ConfigError(

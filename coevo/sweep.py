@@ -60,7 +60,7 @@ def check(jobs: Sequence[Job], check_one: Callable[[Config], object]) -> None:
             raise ConfigError(
                 f"name={name} is the name of {count} jobs of this sweep, and each needs its own: "
                 f"leave name out (experiment and seed are in the name then), or write what tells "
-                f"them apart into it, such as 'name={name}-${{seed}}'"
+                f"them apart into it, such as 'name={name}-${{seed}}' where seed is swept"
             )
     wrong = []
     for job in jobs:

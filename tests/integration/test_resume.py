@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 
 from coevo.checkpoint import folder_of, rounds
 from coevo.claim import RunError
@@ -214,6 +215,11 @@ def test_a_changed_configuration_is_refused_with_the_list(tmp_path: Path) -> Non
     assert "--allow-changes" in message
     assert (folder / "config.yaml").read_bytes() == before
     assert read(folder).last_round() == 1
+    plain = yaml.safe_load(before)
+    del plain["curriculum"]["seed_rows"]  # as of a run from before there was such a key
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain))
+    with pytest.raises(ConfigError, match=r"that of the run: loop\.group_size: 4 -> 8 \("):
+        resume(folder, ["loop.group_size=8"])
     resume(folder, ["loop.group_size=5", "rounds=2"], allow_changes=True)
     sizes = read(folder).query("SELECT DISTINCT attempts FROM zones WHERE round = 2")
     assert [row["attempts"] for row in sizes] == [5]

@@ -289,6 +289,15 @@ def test_a_saved_configuration_comes_back(tmp_path: Path) -> None:
     ]
 
 
+def test_a_key_that_a_saved_configuration_has_not_is_no_change() -> None:
+    plain = compose.to_plain(compose.compose([]))
+    del plain["curriculum"]["seed_rows"], plain["tracker"]["wandb"]["dir"]
+    whole = compose.completed(plain)
+    assert changed_fields(whole, compose.to_plain(compose.from_plain(plain))) == []
+    changed = compose.to_plain(compose.from_plain(plain, ["curriculum.seed_rows=any"]))
+    assert changed_fields(whole, changed) == ["curriculum.seed_rows: all -> any"]
+
+
 def test_overrides_of_a_saved_configuration_are_checked(tmp_path: Path) -> None:
     plain = compose.to_plain(compose.compose([]))
     for override, expected in [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,8 +124,17 @@ def test_the_overview_picks_the_extremes(run: RunFolder) -> None:
     told = overview(run)
     assert f"most improved\n  {CHILD.id}  27+45+11  0/2 -> 2/2" in told
     assert f"most descendants\n  {SEED.id}  26+46+10  2" in told
-    assert f"hardest\n  {GRANDCHILD.id}  31+14+12  0/2 after 1 rounds" in told
+    assert f"hardest\n  {GRANDCHILD.id}  31+14+12  0/2 after 1 round\n" in told
     assert "1 malformed:operand, such as '27+'" in told
+
+
+def test_the_overview_of_a_run_without_a_whole_round(tmp_path: Path) -> None:
+    with (
+        closing(Store(tmp_path / "run.db", create=True)),
+        closing(Store(tmp_path / "run.db", read_only=True)) as store,
+    ):
+        told = overview(RunFolder(tmp_path, compose.compose([]), store))
+    assert told.startswith(f"{tmp_path.name}: 0 problems, 0 rounds\n")
 
 
 def test_descendants_end_even_in_a_circle() -> None:

@@ -59,7 +59,10 @@ def test_a_database_that_may_not_grow(tmp_path: Path) -> None:
     store = Store(tmp_path / "run.db", create=True)
     with (
         files_at_most(1 << 16),
-        pytest.raises(StoreRefused, match=r"run\.db: (input/output error|no space left)"),
+        pytest.raises(
+            StoreRefused,
+            match=r"run\.db: (input/output error; raise the limit \(ulimit -f\)|no space left)",
+        ),
         store.transaction(),
     ):
         store.set_meta("x", "x" * (1 << 20))
