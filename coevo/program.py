@@ -8,13 +8,16 @@ import shutil
 import sys
 from pathlib import Path
 
+MODULES = {"cli.py": "coevo.cli", "__main__.py": "coevo"}  # python -m …
+
 
 def program() -> list[str]:
     """`coevo` where the shell finds this very one, else the path or the module that was called."""
     called = sys.argv[0] if sys.argv else ""
-    if Path(called).name == "cli.py":  # python -m coevo.cli
+    if Path(called).name in MODULES:
         python = Path(sys.executable).name
-        return [python if _found(python, sys.executable) else sys.executable, "-m", "coevo.cli"]
+        found = _found(python, sys.executable)
+        return [python if found else sys.executable, "-m", MODULES[Path(called).name]]
     if Path(called).name != "coevo" or _found("coevo", called):
         return ["coevo"]  # also where coevo is used as a library
     return [called]

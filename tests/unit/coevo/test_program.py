@@ -36,10 +36,11 @@ def test_a_command_is_the_program_as_it_was_called(tmp_path: Path) -> None:
     assert told(str(own), cwd=tmp_path, path=f"{own.parent}:/usr/bin") == "coevo resume 'my runs/a'"
     other = script(tmp_path / "other/coevo", INSIDE)  # another one of the same name comes first
     assert told(str(own), cwd=tmp_path, path=f"{other.parent}:/usr/bin").startswith(f"{own} ")
-    module = script(tmp_path / "coevo/cli.py", INSIDE)
-    assert told(sys.executable, str(module), cwd=tmp_path) == (
-        f"{sys.executable} -m coevo.cli resume 'my runs/a'"
-    )
+    for file, name in (("cli.py", "coevo.cli"), ("__main__.py", "coevo")):
+        module = script(tmp_path / "coevo" / file, INSIDE)
+        assert told(sys.executable, str(module), cwd=tmp_path) == (
+            f"{sys.executable} -m {name} resume 'my runs/a'"
+        )
 
 
 def test_elsewhere_it_is_coevo() -> None:
