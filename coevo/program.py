@@ -8,16 +8,16 @@ import shutil
 import sys
 from pathlib import Path
 
-MODULES = {"cli.py": "coevo.cli", "__main__.py": "coevo"}  # python -m …
+MODULES = {("coevo", "cli.py"): "coevo.cli", ("coevo", "__main__.py"): "coevo"}  # python -m …
 
 
 def program() -> list[str]:
     """`coevo` where the shell finds this very one, else the path or the module that was called."""
     called = sys.argv[0] if sys.argv else ""
-    if Path(called).name in MODULES:
+    if module := MODULES.get(Path(called).parts[-2:]):
         python = Path(sys.executable).name
         found = _found(python, sys.executable)
-        return [python if found else sys.executable, "-m", MODULES[Path(called).name]]
+        return [python if found else sys.executable, "-m", module]
     if Path(called).name != "coevo" or _found("coevo", called):
         return ["coevo"]  # also where coevo is used as a library
     return [called]
