@@ -8,13 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 
-MODULES = {("coevo", "cli.py"): "coevo.cli", ("coevo", "__main__.py"): "coevo"}  # python -m …
+MODULES = {"coevo/cli.py": "coevo.cli", "coevo/__main__.py": "coevo"}  # python -m …
 
 
 def program() -> list[str]:
     """`coevo` where the shell finds this very one, else the path or the module that was called."""
     called = sys.argv[0] if sys.argv else ""
-    if module := MODULES.get(Path(called).parts[-2:]):
+    if module := MODULES.get("/".join(Path(called).parts[-2:])):
         python = Path(sys.executable).name
         found = _found(python, sys.executable)
         return [python if found else sys.executable, "-m", module]
