@@ -160,7 +160,8 @@ def render(result: dict[str, Any], console: Console) -> None:
     console.print(_table(result))
     console.print("95 % intervals, clustered by problem", style="dim")
     if (latest := list(result["weights"])[-1]).startswith("round "):
-        console.print(plain(f"{latest} of {result['rounds']}: the run has not finished", "yellow"))
+        why = "the run has not finished, or its last checkpoint is damaged"
+        console.print(plain(f"{latest} of {result['rounds']}: {why}", "yellow"))
     for weights, counts in result["completions"].items():
         console.print(plain(_told(weights, counts)))
     for warning in _warnings(result):

@@ -69,7 +69,8 @@ def _asked(run: RunFolder) -> list[str]:
     rows = run.store.query(
         "SELECT role, task, sum(calls) AS calls, sum(cached) AS cached, "
         "sum(prompt_tokens + completion_tokens) AS tokens, sum(cost) AS cost FROM costs "
-        "WHERE role = 'teacher' OR cost > 0 GROUP BY role, task ORDER BY role, cost DESC, task"
+        "WHERE role = ? OR cost > 0 GROUP BY role, task ORDER BY role, cost DESC, task",
+        "teacher" if run.config.agents.teacher.policy.name != "rules" else None,
     )
     if not rows:
         return []

@@ -188,6 +188,7 @@ def test_overview_names_problems_of_the_run(run: RunFolder, coevo: Any) -> None:
     ids = {problem.id for problem in run.store.problems()}
     shown = [line.split()[0] for line in told.splitlines() if line.startswith("  ")]
     assert ids & set(shown)
+    assert "asked of language models" not in told  # the Teacher works by rules
     done = coevo("explain", run.path)
     assert done.returncode == 0
     *same, last = told.splitlines()
