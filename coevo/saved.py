@@ -16,6 +16,7 @@ LARGEST_FILE = 2**20  # bytes; a configuration has about ten thousand
 DEEPEST = 30  # blocks within blocks
 LARGEST_NUMBER = 2**63
 INTERPOLATION = "${"
+MISSING = "???"  # OmegaConf would put the default in its place, or fail
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -60,6 +61,8 @@ def refuse_foreign_values(plain: Any, where: str = "") -> None:
                 f"{where}{key[:80]!r} holds an interpolation, {INTERPOLATION}…}}: a run's "
                 "configuration has none; write the value itself (in a text, write $ and a space)"
             )
+        if value == MISSING:
+            raise ConfigError(f"{where}{key[:80]}={MISSING} stands for no value; write one")
         if not _is_plain(value):
             raise ConfigError(
                 f"{where}{key[:80]}: expected a text, a number of sane size, true, false or null"

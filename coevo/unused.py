@@ -25,7 +25,7 @@ def check_unused(config: Config) -> None:
         )
     teacher = config.agents.teacher
     if teacher.policy.name == "rules" and not teacher.prompts.verify:
-        asked = {"judge": teacher.judge != "never", "canaries": teacher.canaries > 0}
+        asked = {"judge": teacher.judge == "always", "canaries": teacher.canaries > 0}
         for key in (key for key, wanted in asked.items() if wanted):
             raise ConfigError(
                 f"agents.teacher.{key}={getattr(teacher, key)} asks a model for verdicts, and this "
