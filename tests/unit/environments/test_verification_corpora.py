@@ -13,6 +13,7 @@ CORPORA = Path(__file__).resolve().parents[2] / "corpora"
 REPORTED = read_rows(CORPORA / "reported.jsonl") + read_rows(CORPORA / "variants.jsonl")
 FRESH = read_rows(CORPORA / "fresh.jsonl")  # first-sight rates: docs/verification.md
 INDEPENDENT = read_rows(CORPORA / "independent.jsonl")  # by somebody who had not seen the code
+UNSEEN = read_rows(CORPORA / "unseen.jsonl")  # the same, and nothing was mended on these
 GOLDS = [json.loads(line) for line in (CORPORA / "golds.jsonl").read_text().splitlines()]
 UNREAD = {  # forms that only a person could compare: each stands for few rows of its benchmark
     "math": 1,
@@ -37,6 +38,17 @@ def test_of_the_fresh_rows_none_is_paid_and_hardly_one_refused(rows: list[Row], 
     assert sum(row.paid for row in rows) >= least / 2
     assert paid == []
     assert len(refused) <= 0.01 * len(rows), refused
+
+
+def test_of_the_rows_that_nothing_was_mended_on_few_are_judged_wrong():
+    """As it was on first sight; a change that does better does not come from looking at these."""
+    judged = [(row, verify(row.gold, row.prediction, statement=row.statement)) for row in UNSEEN]
+    wrong = {kind: [row.id for row, verdict in judged if row.paid is kind is not verdict.correct]
+             for kind in (False, True)}  # fmt: skip
+    right = sum(row.paid for row in UNSEEN)
+    assert right >= 150 and len(UNSEEN) - right >= 150
+    assert len(wrong[False]) <= 0.01 * (len(UNSEEN) - right), wrong
+    assert len(wrong[True]) <= 0.05 * right, wrong
 
 
 @pytest.mark.parametrize("name", UNREAD)
