@@ -13,6 +13,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from agents.learners.targets import ALL
+
 KINDS = ("llama", "mistral", "qwen2", "qwen3", "qwen3_moe")
 
 
@@ -91,7 +93,8 @@ class Architecture:
             "down_proj": (self.hidden, wide),
         }
         for name, shape in shapes.items():
-            yield Weight(name=name, shape=shape, copies=copies, linear=True)
+            # all experts of a layer are one tensor, which is no linear layer
+            yield Weight(name=name, shape=shape, copies=copies, linear=not self.experts)
             if self.mlp_bias:
                 yield Weight(name=f"{name}.bias", shape=shape[:1], copies=copies)
         if self.experts:
@@ -107,7 +110,7 @@ class Architecture:
         return [
             Weight(name=weight.name, shape=shape, copies=weight.copies)
             for weight in self.weights()
-            if rank and weight.linear and weight.name in targets
+            if rank and weight.linear and (weight.name in targets or ALL in targets)
             for shape in ((rank, weight.shape[1]), (weight.shape[0], rank))
         ]
 

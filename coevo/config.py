@@ -92,18 +92,9 @@ class LoraConfig:
 
     rank: int = between(0, 1024, 0)  # of each adapter; 0 trains all weights
     alpha: float = between(0.0, 1e6, 128.0)  # an adapter's output is scaled by alpha / rank
-    dropout: float = between(0.0, 0.99, 0.0)
-    targets: list[str] = field(  # names of the linear layers that get an adapter
-        default_factory=lambda: [
-            "q_proj",
-            "k_proj",
-            "v_proj",
-            "o_proj",
-            "gate_proj",
-            "up_proj",
-            "down_proj",
-        ]
-    )
+    dropout: float = between(0.0, 0.99, 0.0)  # of adapters' inputs, with learner.dropout=true
+    # linear layers that get an adapter, by name such as q_proj; all-linear: every one but the head
+    targets: list[str] = field(default_factory=lambda: ["all-linear"])
 
 
 # The objectives of agents/learners/objectives.py, by what they learn from.
@@ -138,6 +129,7 @@ class LearnerConfig:
     ranks: int = between(1, 1024, 1)  # processes that share one model (FSDP2)
     gradient_checkpointing: bool = False  # recompute activations: less memory, a third more time
     optimizer: str = one_of("adamw", "adafactor")
+    dropout: bool = False  # sft, rft, distill: train with the model's own and the adapters' dropout
     lora: LoraConfig = field(default_factory=LoraConfig)
     reference: str = one_of("round", "base")  # weights at a round's start, or before all training
     reduction: str = one_of("default", "sum", "mean", "token", "constant")  # over tokens

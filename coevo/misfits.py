@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from agents.learners.targets import ALL
 from coevo import footprint
 from coevo.architecture import Architecture
 from coevo.config import Config, RoleConfig
@@ -203,9 +204,9 @@ def _lora(member: Member) -> Iterator[Misfit]:
         )
     if model is not None:
         layers = sorted({weight.name for weight in model.weights() if weight.linear})
-        if unknown := sorted(set(lora.targets) - set(layers)):
+        if (unknown := sorted(set(lora.targets) - {*layers, ALL})) or not lora.targets:
             yield Misfit(
                 where=f"{path}.targets",
-                why=f"{member.role.model} has no linear layer {', '.join(unknown)}",
-                write=f"some of {', '.join(layers)}",
+                why=f"{member.role.model} has no linear layer {', '.join(unknown) or 'without a name'}",
+                write=f"some of {', '.join(layers)}, or [{ALL}]",
             )

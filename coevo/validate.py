@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from agents.learners import trl_limits
+from agents.learners import limits, trl_limits
 from coevo import places
 from coevo.config import (
     POLICY_GRADIENT,
@@ -76,6 +76,7 @@ def _validate_relations(config: Config) -> None:
             raise ConfigError(
                 f"agents.{role}.model is empty; write tiny, smollm2 or a model folder"
             )
+        _validate_dropout(f"agents.{role}", block)
         _validate_ranks(f"agents.{role}", block, config.runtime.kind)
         _validate_backend(f"agents.{role}", block, config)
     _validate_teacher(config.agents.teacher)
@@ -146,6 +147,11 @@ def _validate_learner(where: str, block: RoleConfig) -> None:
                     f"{where}.learner.{name}={getattr(learner, name)} needs "
                     f"{where}.learner.schedule_rounds, the rounds until its end"
                 )
+
+
+def _validate_dropout(where: str, block: RoleConfig) -> None:
+    if found := limits.refusal(block.learner, f"{where}."):
+        raise ConfigError(found)
 
 
 def _validate_backend(where: str, block: RoleConfig, config: Config) -> None:

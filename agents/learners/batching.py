@@ -163,6 +163,25 @@ def pack(groups: Sequence[TokenGroup]) -> Packed:
     )
 
 
+def whole_rows(groups: Sequence[TokenGroup]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(b, l) token ids, a prompt and a completion each, padded on the right; and (n,) the places, in the
+    rows one after the other, before each completion token. On the CPU.
+
+    The last token of a completion is predicted and not read. Padding repeats the first token: a
+    model's own padding id may be none, or make it warn of a missing mask.
+    """
+    width = max(group.longest for group in groups) - 1
+    rows: list[list[int]] = []
+    before = []
+    for group in groups:
+        for completion in group.rows:
+            ids = [*group.prompt_ids, *completion.token_ids[:-1]]
+            first = len(rows) * width + len(group.prompt_ids) - 1
+            before.append(torch.arange(first, first + len(completion.token_ids)))
+            rows.append(ids + ids[:1] * (width - len(ids)))
+    return torch.tensor(rows), torch.cat(before)
+
+
 def collate(groups: list[TokenGroup], pad_id: int) -> MicroBatch:
     rows = [row for group in groups for row in group.rows]
     width = max(len(group.prompt_ids) for group in groups)

@@ -1,4 +1,6 @@
-"""The model's part of a step: log-probabilities of completion tokens, each group's prompt run once."""
+"""The model's part of a step: from token ids to the states before its head, and log-probabilities.
+
+Where a model reads packed lines, each group's prompt runs once."""
 
 from __future__ import annotations
 
@@ -6,20 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from agents.learners import models
-from agents.learners.batching import MicroBatch, Packed, pack
+from agents.learners.batching import MicroBatch, Packed, pack, whole_rows
+from agents.learners.head import Head, target_logprobs
 from agents.learners.supervised import token_divergence
 
 PACKED = "packed_rows"  # the attention that reads a `Packed`; transformers' own sdpa without one
 # models whose layers mix positions by full causal attention alone, and hand on what attention is told
 PACKABLE = frozenset({"llama", "qwen2", "qwen3", "qwen3_moe"})
-LOGITS_KEPT = 2**29  # elements; above it, logits are computed once more in the backward pass
-CHUNK = 2**22  # elements of logits that are read at once, to stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Forward:
         drawn = batch.loss_mask.bool()
         targets = batch.targets[drawn]
         with self._autocast():
-            head = models.causal(model).get_output_embeddings()
+            head = Head(models.causal(model))
             chosen = target_logprobs(head, self._states(model, batch), targets, self.temperature)
         return self._spread(chosen, drawn)
 
@@ -69,9 +69,8 @@ class Forward:
     def _logits(self, model: Any, batch: MicroBatch) -> torch.Tensor:
         """(n, vocabulary) in float32: of the n completion tokens."""
         with self._autocast():
-            head = models.causal(model).get_output_embeddings()
-            logits = head(self._states(model, batch))
-        return logits.float() / self.temperature
+            logits = Head(models.causal(model))(self._states(model, batch))
+        return (logits.float() / self.temperature).to(self.device)
 
     def _states(self, model: Any, batch: MicroBatch) -> torch.Tensor:
         """(n, d): the states that predict each of the n completion tokens, row by row."""
@@ -101,17 +100,14 @@ def _packed(body: Any, batch: MicroBatch) -> torch.Tensor:
 
 
 def _plain(body: Any, batch: MicroBatch) -> torch.Tensor:
-    """(n, d) of any model, each completion with its own copy of the prompt, padded."""
-    row, drawn = batch.group_of_row, batch.loss_mask.long()
-    prompts = batch.prompt_ids[row]
-    mask = torch.cat([batch.prompt_mask[row], drawn[:, :-1]], 1)
-    states = body(
-        input_ids=torch.cat([prompts, batch.targets[:, :-1]], 1),
-        attention_mask=mask,
-        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-        use_cache=False,
-    ).last_hidden_state
-    return states[:, prompts.shape[1] - 1 :][drawn.bool()]
+    """(n, d) of any model, each completion after its own copy of the prompt.
+
+    Padding stands behind, where nothing causal looks at it. So no mask has to be understood, and
+    positions, windows and recurrent states are those of each sequence alone.
+    """
+    token_ids, before = whole_rows(batch.groups)
+    states = body(input_ids=token_ids.to(batch.targets.device), use_cache=False)[0]
+    return _Gather.apply(states.flatten(0, 1), before.to(states.device))
 
 
 # -- attention over a packed line -----------------------------------------------------------------
@@ -201,62 +197,3 @@ class _Gather(torch.autograd.Function):
         (places,) = ctx.saved_tensors
         line = gradient.new_zeros((ctx.length, gradient.shape[1]))
         return line.index_add_(0, places, gradient), None
-
-
-# -- the vocabulary head --------------------------------------------------------------------------
-
-
-def target_logprobs(
-    head: Any, states: torch.Tensor, targets: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    """(n,) in float32: log π of n targets, from (n, d) states.
-
-    Large vocabularies are read part by part, and their logits computed again in the backward
-    pass instead of kept.
-    """
-    targets = targets.to(states.device)
-    per_part = max(1, LOGITS_KEPT // head.weight.shape[0])
-    if len(targets) <= per_part:
-        return _Logprobs.apply(head(states), targets.to(states.device), temperature)
-
-    def part(states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return _Logprobs.apply(head(states), targets, temperature)
-
-    parts = zip(states.split(per_part), targets.split(per_part), strict=True)
-    return torch.cat([checkpoint(part, *each, use_reentrant=False) for each in parts])
-
-
-class _Logprobs(torch.autograd.Function):
-    """log_softmax(logits / temperature)[target], read and differentiated a few rows at a time: no second
-    table of the logits' size but the gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, logits: torch.Tensor, targets: torch.Tensor, temperature: float
-    ) -> torch.Tensor:
-        ctx.save_for_backward(logits, targets)
-        ctx.temperature = temperature
-        found = torch.empty(len(targets), dtype=_wide(logits), device=logits.device)
-        for part in _parts(logits):
-            scaled = logits[part].to(found.dtype) / temperature
-            found[part] = scaled.log_softmax(-1).gather(-1, targets[part, None])[:, 0]
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        logits, targets = ctx.saved_tensors
-        result = torch.empty_like(logits)
-        for part in _parts(logits):
-            pull = gradient[part, None] / ctx.temperature
-            table = (logits[part].to(gradient.dtype) / ctx.temperature).softmax(-1).mul_(-pull)
-            result[part] = table.scatter_add_(-1, targets[part, None], pull)
-        return result, None, None
-
-
-def _wide(logits: torch.Tensor) -> torch.dtype:
-    return torch.float64 if logits.dtype == torch.float64 else torch.float32
-
-
-def _parts(logits: torch.Tensor) -> list[slice]:
-    step = max(1, CHUNK // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
-    return [slice(start, start + step) for start in range(0, len(logits), max(1, step))]

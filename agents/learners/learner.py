@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from agents import precision
-from agents.learners import models, ranks, schedule
+from agents.learners import limits, models, modes, ranks, schedule
 from agents.learners.batching import MicroBatch, TokenGroup, micro_batches
 from agents.learners.diagnostics import Drift
 from agents.learners.forward import Forward
@@ -33,7 +33,8 @@ class Learner:
     `config` is a `LearnerConfig`; with dtype bfloat16 the forward runs under autocast. What is
     trained is held in float32, what is frozen (the base of a LoRA) in `config.dtype`. Temperature and
     `longest`, the tokens that a completion may have, are those of the sampling. `base` is a model that
-    another role's learner holds, beside whose adapters this one puts its own, called `role`.
+    another role's learner holds, beside whose adapters this one puts its own, called `role`. Raises
+    `ValueError` where a learner cannot do what the configuration asks.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Learner:
         role: str = models.DEFAULT,
         base: Any = None,
     ):
+        _check(resolved(config)[1])
         quiet()
         keep_memory()
         dtype = precision.chosen(config.dtype, models.device(config.gpus))
@@ -81,29 +83,34 @@ class Learner:
 
         The reference policy is the weights at the start of the call, or those before all training
         (`reference: base`). What gives no gradient is left out and counted. Raises `BadGroup` before
-        any weight is touched.
+        any weight is touched. There is no dropout but with `dropout`, which is of supervised objectives.
         """
         models.activate(self.model, self.role)
         kind, settings = resolved(self.config, objective)
+        _check(settings)
         beta = schedule.beta(settings, schedule.progress(settings, version - 1, 0.0))
         settings = dataclasses.replace(settings, beta=beta, epochs=epochs or settings.epochs)
         vocabulary = self.model.get_input_embeddings().num_embeddings
         tokenized, counts = prepare(
             groups, kind, settings, self.tokenizer, self.chat, vocabulary, self.baselines
         )
-        torch.manual_seed(seed + self.world.rank)  # of dropout, where adapters have it
+        torch.manual_seed(seed + self.world.rank)  # of dropout, where it is asked for
         plan = list(_plan(tokenized, settings, seed))
         fresh = self._look_back(plan, tokenized, kind, settings)
         drift, sums, skipped = Drift(self.version), Counter[str](), 0
-        for number, chosen in enumerate(plan):
-            done = schedule.progress(settings, version - 1, number / len(plan))
-            for parameters in self.optimizer.param_groups:
-                parameters["lr"] = schedule.step_size(settings, self.steps, done)
-            watched = drift if number * settings.groups_per_step < len(tokenized) else None
-            metrics = self._step(chosen, kind, settings, () if number else fresh, watched)
-            skipped += int(metrics.pop("skipped", 0))
-            sums.update(metrics)
-            self.steps += 1
+        if settings.dropout:  # the steps' own passes do not tell what the policy drew from
+            self._watch(tokenized, drift)
+        with modes.steps(self.model, settings.dropout):
+            for number, chosen in enumerate(plan):
+                done = schedule.progress(settings, version - 1, number / len(plan))
+                for parameters in self.optimizer.param_groups:
+                    parameters["lr"] = schedule.step_size(settings, self.steps, done)
+                first = number * settings.groups_per_step < len(tokenized)
+                watched = drift if first and not settings.dropout else None
+                metrics = self._step(chosen, kind, settings, () if number else fresh, watched)
+                skipped += int(metrics.pop("skipped", 0))
+                sums.update(metrics)
+                self.steps += 1
         drift.gaps, drift.ages = self.world.all(drift.gaps), self.world.all(drift.ages)
         if self.device == "cuda":
             torch.cuda.empty_cache()  # a sleeping engine takes its memory back
@@ -131,12 +138,11 @@ class Learner:
             self._refer(groups, settings)
         if kind.learns_from == "labels" and len(groups) > 1:
             self._refer(_mismatched(groups), settings)
-        now = wanted and not self.config.lora.dropout and plan
-        if wanted:
-            first = {id(group) for group in plan[0]} if now else set()
-            later = [group for group in groups if id(group) not in first]
-            self._note(self.model, later, tuple(wanted))
-        return tuple(wanted) if now else ()
+        if not wanted or not plan:
+            return ()
+        first = {id(group) for group in plan[0]}
+        self._note(self.model, [g for g in groups if id(g) not in first], tuple(wanted))
+        return tuple(wanted)
 
     def _refer(self, groups: list[TokenGroup], settings: Any) -> None:
         """Notes down log-probabilities under the reference: the weights now, or before all training."""
@@ -148,13 +154,16 @@ class Learner:
 
     @torch.no_grad()
     def _note(self, model: Any, groups: Sequence[TokenGroup], names: tuple[str, ...]) -> None:
-        """Notes down each group's log-probabilities under a model, without dropout."""
-        training = model.training
-        model.eval()
+        """Notes down each group's log-probabilities under a model."""
         for batch in self._batches(groups):
             keep(batch, self.forward.logprobs(model, batch), names)
         self.world.exchange(groups, names)
-        model.train(training)
+
+    @torch.no_grad()
+    def _watch(self, groups: Sequence[TokenGroup], drift: Drift) -> None:
+        drawn = [group for group in groups if any(row.policy_version >= 0 for row in group.rows)]
+        for batch in self._batches(drawn):
+            drift.watch(batch, self.forward.logprobs(self.model, batch))
 
     def _step(
         self,
@@ -297,6 +306,11 @@ class Learner:
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.version, self.steps = version, int(kept["steps"])
         self.baselines = json.loads(kept["baselines"])
+
+
+def _check(settings: Any) -> None:
+    if found := limits.refusal(settings):
+        raise ValueError(found)
 
 
 def _optimizer(model: Any, config: Any) -> torch.optim.Optimizer:

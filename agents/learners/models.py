@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from agents import adapters
+from agents.learners import targets
 from agents.model_files import ModelUnavailable, model_folder
 from agents.model_loading import load_model, load_tokenizer
 
@@ -20,18 +21,19 @@ DEFAULT = "default"  # PEFT's name for the only adapters of a model
 
 
 def load(name: str, config: Any, role: str = DEFAULT, base: Any = None) -> tuple[Any, Any, str]:
-    """Model, tokenizer and device, ready to be trained; `config` is a `LearnerConfig`.
+    """Model in `eval` mode, tokenizer and device; `config` is a `LearnerConfig`.
 
     Full training holds float32 weights. With `lora.rank` the base is frozen in `config.dtype` and
     the adapters, called as the role, are float32. With more than one GPU the layers are spread over
-    them. `base` is a model with another role's adapters, beside which these are put.
+    them. `base` is a model with another role's adapters, beside which these are put. Raises
+    `ValueError` if the model lacks a layer that `lora.targets` names.
     """
     if base is not None:
         with torch.random.fork_rng():
             torch.manual_seed(ADAPTER_SEED)
-            base.add_adapter(role, _lora(config))
+            base.add_adapter(role, _lora(config, causal(base)))
         base.peft_config[role].base_model_name_or_path = str(model_folder(name))  # as PEFT's own
-        return base, load_tokenizer(name), device(config.gpus)
+        return base.eval(), load_tokenizer(name), device(config.gpus)
     lora = config.lora.rank > 0
     dtype = getattr(torch, config.dtype) if lora else torch.float32
     place = device(config.gpus)
@@ -42,8 +44,8 @@ def load(name: str, config: Any, role: str = DEFAULT, base: Any = None) -> tuple
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if lora:
-        model = with_adapters(model, _lora(config), role)
-    return model.train(), load_tokenizer(name), place
+        model = with_adapters(model, _lora(config, model), role)
+    return model.eval(), load_tokenizer(name), place
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def device(gpus: float) -> str:
 
 
 def with_adapters(model: Any, settings: Any, role: str = DEFAULT) -> Any:
-    """The model with LoRA adapters that do nothing yet. Raises `ValueError` on unknown targets."""
+    """The model with LoRA adapters that do nothing yet."""
     from peft import get_peft_model
 
     with torch.random.fork_rng():
@@ -102,14 +104,18 @@ def activate(model: Any, role: str) -> None:
         model.set_adapter(role)
 
 
-def _lora(config: Any) -> Any:
+def _lora(config: Any, model: Any) -> Any:
     from peft import LoraConfig
+    from transformers.pytorch_utils import Conv1D
+
+    names = targets.chosen(model, config.lora.targets)
 
     return LoraConfig(
         r=config.lora.rank,
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,
-        target_modules=list(config.lora.targets),
+        target_modules=names,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         task_type="CAUSAL_LM",
     )
 

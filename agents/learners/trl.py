@@ -102,13 +102,11 @@ class TRLLearner(Learner):
         drawn = any(row.policy_version >= 0 for group in groups for row in group.rows)
         if not fresh and not (drawn and drift):
             return
-        self.model.eval()
         for batch in self._batches(groups):
             logprobs = self.forward.logprobs(self.model, batch)
             keep(batch, logprobs, fresh)
             if drift is not None:
                 drift.watch(batch, logprobs)
-        self.model.train()
 
     def _feed(self, groups: list[TokenGroup], settings: Any) -> list[dict[str, Any]]:
         """The micro-batches of a step. `share` turns TRL's mean over micro-batches of the mean within

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from agents.learners import models
+from agents.learners import models, modes
 from agents.learners.batching import MicroBatch, TokenGroup
 from agents.learners.trl_limits import BY_REDUCTION, PAIRS, REWARDS
 
@@ -32,6 +32,7 @@ def build(learner: Any, settings: Any) -> Any:
     # a folder has to be given: it is made, and never written to
     with _dice_kept(), tempfile.TemporaryDirectory() as folder:
         trainer = _make(learner, settings, folder)
+    trainer.dropout = settings.dropout
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StopUnlessFinite(trainer))
     # a full collection of Python's garbage at each call of `train`, which is one optimizer step here
@@ -69,7 +70,7 @@ def _make(learner: Any, settings: Any, folder: str) -> Any:
             beta=settings.beta,
             label_smoothing=settings.label_smoothing,
             precompute_ref_log_probs=True,  # rows bring them along
-            disable_dropout=False,
+            disable_dropout=False,  # it would be for good; see `Fed.compute_loss`
             max_length=None,
         )
         return FedDPOTrainer(args=dpo, train_dataset=_nothing(), **given)
@@ -110,6 +111,7 @@ class Fed(Trainer):
 
     batches: Sequence[dict[str, Any]] = ()
     loss_sum = 0.0
+    dropout = False
 
     def get_train_dataloader(self) -> DataLoader:
         return DataLoader(list(self.batches), batch_size=None, collate_fn=lambda batch: batch)  # type: ignore[arg-type]
@@ -121,6 +123,8 @@ class Fed(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> torch.Tensor:
+        modes.settle(model, self.dropout)  # a trainer turns dropout on before each micro-batch
+        self.model.training = True  # trainers ask which of their two lists of metrics is meant
         share = inputs.pop("share")
         loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch) * share
         divided = 1 if self.loss_is_scaled_for_ga is not False else len(self.batches)

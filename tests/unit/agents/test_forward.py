@@ -17,7 +17,8 @@ from transformers import (
 from agents import precision
 from agents.learners import forward
 from agents.learners.batching import MicroBatch, Row, TokenGroup, collate
-from agents.learners.forward import Forward, packable, target_logprobs
+from agents.learners.forward import Forward, packable
+from agents.learners.head import target_logprobs
 from agents.learners.learner import Learner
 from coevo.config import LearnerConfig
 
@@ -87,8 +88,8 @@ def test_head_equals_log_softmax(
     monkeypatch: pytest.MonkeyPatch, n: int, at_once: int, kept: int
 ) -> None:
     """Values and gradients, for parts that divide n and parts that do not; float64 throughout."""
-    monkeypatch.setattr(forward, "CHUNK", at_once * 11)
-    monkeypatch.setattr(forward, "LOGITS_KEPT", kept * 11)
+    monkeypatch.setattr("agents.learners.head.CHUNK", at_once * 11)
+    monkeypatch.setattr("agents.learners.head.LOGITS_KEPT", kept * 11)
     head, states, targets = head_inputs(n)
     got = target_logprobs(head, states, targets, temperature=0.7)
     expected = (head(states) / 0.7).log_softmax(-1).gather(-1, targets[:, None])[:, 0]
@@ -104,7 +105,7 @@ def test_head_equals_log_softmax(
 
 
 def test_head_passes_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward, "CHUNK", 2 * 11)
+    monkeypatch.setattr("agents.learners.head.CHUNK", 2 * 11)
     head, states, targets = head_inputs(5)
     assert torch.autograd.gradcheck(lambda s: target_logprobs(head, s, targets, 0.7), states)
 

@@ -1,0 +1,100 @@
+"""Which layers of a model get LoRA adapters: all linear ones, or those that are named.
+
+As PEFT's `all-linear` has it, the head gets none. Experts that are one tensor of three dimensions are
+no linear layers, and layers whose weights a model reads past the layer (Mamba's `out_proj`) are left out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ALL = "all-linear"
+# What PEFT refuses (`_check_lora_target_modules_mamba`): fused kernels read these weights themselves.
+READ_PAST = {
+    kind: ("out_proj", "conv1d")
+    for kind in ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h")
+}
+
+
+def chosen(model: Any, targets: Sequence[str]) -> list[str]:
+    """PEFT's `target_modules`: the last parts of the layers' names, or the whole ones where that part is
+    another layer's too. `model` is the causal language model, with or without adapters.
+
+    Raises `ValueError` on a target that is no linear layer of the model; the message lists those.
+    """
+    layers = linear(model)
+    if (found := unknown(layers, targets)) is not None:
+        raise ValueError(f"learner.lora.targets: {found}")
+    if list(targets) != [ALL]:
+        return list(targets)
+    by_leaf = defaultdict(list)
+    for name in layers:
+        by_leaf[_leaf(name)].append(name)
+    everything = [name for name, _ in _modules(model)]
+    result: list[str] = []
+    for leaf, names in by_leaf.items():
+        others = {name for name in everything if _leaf(name) == leaf} - set(names)
+        result += names if others else [leaf]
+    return result
+
+
+def linear(model: Any) -> list[str]:
+    """The names of the layers that can have an adapter."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    left_out = READ_PAST.get(model.config.model_type, ())
+    # a subclass with a forward of its own, such as a router's, returns other things than a layer does
+    forwards = (nn.Linear.forward, Conv1D.forward)
+    return [
+        name
+        for name, module in _modules(model)
+        if getattr(type(module), "forward", None) in forwards
+        and module is not head
+        and _leaf(name) not in left_out
+    ]
+
+
+def unknown(layers: Sequence[str], targets: Sequence[str]) -> str | None:
+    """What is wrong with targets, given the names of the linear layers; None if nothing is."""
+    known = ", ".join(dict.fromkeys(map(_leaf, layers)))
+    if not targets or (ALL in targets and len(targets) > 1):
+        return f"{list(targets)} is neither [{ALL}] nor some of {known}"
+    missing = [
+        target
+        for target in targets
+        if target != ALL and not any(f".{name}".endswith(f".{target}") for name in layers)
+    ]
+    if missing:
+        return (
+            f"the model has no linear layer {', '.join(missing)}; write some of {known}, or [{ALL}]"
+        )
+    return None
+
+
+def of_folder(folder: Path) -> list[str]:
+    """As `linear`, of the model in a folder, without its weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with torch.device("meta"):
+        return linear(AutoModelForCausalLM.from_config(config, trust_remote_code=False))
+
+
+def _modules(model: Any) -> Iterator[tuple[str, Any]]:
+    """Every module by its name in the model; of one with adapters the layer that they are beside."""
+    inside = None
+    for name, module in model.named_modules():
+        if inside is not None and name.startswith(inside):
+            continue
+        inside = f"{name}." if hasattr(module, "get_base_layer") else None
+        yield name, module.get_base_layer() if inside else module
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
