@@ -1,13 +1,14 @@
 """Which layers of a model get LoRA adapters: all linear ones, or those that are named.
 
 As PEFT's `all-linear` has it, the head gets none. Experts that are one tensor of three dimensions are
-no linear layers, and layers whose weights a model reads past the layer (Mamba's `out_proj`) are left out.
+no linear layers. Left out is what PEFT cannot adapt: layers whose weights a model reads past the layer
+(Mamba's `out_proj`), and, in mixtures of experts, layers beside the experts that are called as they were.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,23 @@ def linear(model: Any) -> list[str]:
     from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()
-    left_out = READ_PAST.get(model.config.model_type, ())
-    # a subclass with a forward of its own, such as a router's, returns other things than a layer does
-    forwards = (nn.Linear.forward, Conv1D.forward)
+    left_out = {*READ_PAST.get(model.config.model_type, ()), *_of_experts(model.config.model_type)}
     return [
         name
         for name, module in _modules(model)
-        if getattr(type(module), "forward", None) in forwards
+        if isinstance(module, nn.Linear | Conv1D)
         and module is not head
+        and not type(module).__name__.endswith("Router")  # these return more than a layer does
         and _leaf(name) not in left_out
     ]
+
+
+def _of_experts(kind: str) -> Iterable[str]:
+    """Names that PEFT takes for the experts' of older checkpoints, whatever layer has them now."""
+    from peft.utils import transformers_weight_conversion as conversion
+
+    pattern = conversion._MODEL_TO_CONVERSION_PATTERN.get(kind)
+    return conversion._MOE_TARGET_MODULE_MAPPING.get(pattern, ())
 
 
 def unknown(layers: Sequence[str], targets: Sequence[str]) -> str | None:

@@ -177,9 +177,10 @@ def test_the_backend_is_chosen_by_configuration(name: str) -> None:
 @pytest.mark.parametrize("rank", [0, 4])
 def test_a_checkpoint_goes_on_bit_for_bit(rank: int, tmp_path: Path) -> None:
     """With dropout too: a resumed run builds its trainer at another time, which must not be seen."""
-    lora = LoraConfig(rank=rank, alpha=8, dropout=0.3)
-    straight = TRLLearner("tiny", config("dpo", lora=lora))
-    straight.update(groups(), seed=1, version=1)
+    lora = LoraConfig(rank=rank, alpha=8, dropout=0.3 if rank else 0.0)
+    settings = config("sft", lora=lora, dropout=True)
+    straight = TRLLearner("tiny", settings)
+    straight.update(lessons(), seed=1, version=1)
     straight.save(tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} <= {
         ".safetensors",
@@ -187,10 +188,10 @@ def test_a_checkpoint_goes_on_bit_for_bit(rank: int, tmp_path: Path) -> None:
         ".jinja",
         ".md",
     }
-    straight.update(groups(), seed=2, version=2)
-    resumed = TRLLearner("tiny", config("dpo", lora=lora))
+    straight.update(lessons(), seed=2, version=2)
+    resumed = TRLLearner("tiny", settings)
     resumed.load(tmp_path, version=1)
-    resumed.update(groups(), seed=2, version=2)
+    resumed.update(lessons(), seed=2, version=2)
     assert resumed.weights() == straight.weights()
     assert resumed.version == 2
 
