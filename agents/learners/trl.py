@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from agents.learners import trl_trainers
-from agents.learners.batching import TokenGroup
+from agents.learners.batching import MicroBatch, TokenGroup
 from agents.learners.diagnostics import Drift
+from agents.learners.forward import packable
 from agents.learners.learner import Learner, Metrics, keep
 from agents.learners.objectives import Objective, resolved
 from agents.learners.trl_limits import IMITATION, PAIRS, refusal
@@ -121,7 +122,7 @@ class TRLLearner(Learner):
             feed = [collate(trl_trainers.pairs(batch)) for batch in batches]
             sizes = [len(batch.groups) for batch in batches]
         else:
-            batches = self._batches(groups)
+            batches = self._batches_of_one_length(groups)
             tokens = sum(batch.loss_mask.sum() for batch in batches)
             count = {"num_items_in_batch": torch.as_tensor(tokens)}
             feed = [trl_trainers.rollouts(batch) | count for batch in batches]
@@ -130,6 +131,17 @@ class TRLLearner(Learner):
                 return [inputs | {"share": float(len(feed))} for inputs in feed]
         scale = len(feed) / sum(sizes)
         return [inputs | {"share": scale * n} for inputs, n in zip(feed, sizes, strict=True)]
+
+
+    def _batches_of_one_length(self, groups: list[TokenGroup]) -> list[MicroBatch]:
+        """GRPOTrainer pads prompts on the left and gives no positions, which moves GPT-2's: such models
+        get prompts of one length at a time."""
+        if packable(self.model.config):
+            return self._batches(groups)
+        alike: dict[int, list[TokenGroup]] = {}
+        for group in groups:
+            alike.setdefault(len(group.prompt_ids), []).append(group)
+        return [batch for length in sorted(alike) for batch in self._batches(alike[length])]
 
 
 # -- what TRL cannot do ---------------------------------------------------------------------------

@@ -60,6 +60,7 @@ def _make(learner: Any, settings: Any, folder: str) -> Any:
         "max_grad_norm": settings.clip,
         "bf16": settings.dtype == "bfloat16",
         "use_cpu": learner.device == "cpu",
+        "router_aux_loss_coef": 0.0,  # ours balances no experts either
         "gradient_checkpointing": False,  # the model has it already, where it is configured
     }
     if settings.objective in PAIRS:

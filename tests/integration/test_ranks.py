@@ -36,6 +36,7 @@ from coevo.architecture import KNOWN
 from coevo.compose import compose
 from coevo.config import ConfigError, LearnerConfig, LoraConfig, RoleConfig
 from environments.arithmetic import Arithmetic
+from tests.families import save_family
 from tests.integration.small import read, run
 from tests.integration.test_runtimes import RAY, Killer
 
@@ -184,14 +185,19 @@ class TestTwoRanks:
             assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
             assert ours["steps"] == 4 and ours["skipped_steps"] == 0
 
-    @pytest.mark.parametrize("kind", ["adapters", "tied"])
-    def test_adapters_and_tied_embeddings(self, kind: str, ray: RayRuntime, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("kind", ["adapters", "tied", "gemma2", "opt"])
+    def test_adapters_tied_embeddings_and_families(
+        self, kind: str, ray: RayRuntime, tmp_path: Path
+    ) -> None:
         """Adapters beside a frozen bfloat16 base; a head that is the embedding, activations computed
-        again in the backward pass. Both are saved, and go on with one rank."""
+        again in the backward pass; families with soft caps, or with a decoder within. All are saved,
+        and go on with one rank."""
         own: dict[str, Any] = {"lora": LoraConfig(rank=4), "dtype": "bfloat16"}
-        if kind == "tied":
+        model = "tiny"
+        if kind != "adapters":
             own = {"gradient_checkpointing": True}
-        model = "tiny" if kind == "adapters" else tied(tmp_path / "model")
+            made = tied if kind == "tied" else partial(save_family, kind)
+            model = str(made(tmp_path / "model"))
         first, second = (LearnerConfig(**{**vars(CONFIG), **own, "ranks": n}) for n in (1, 2))
         one = Learner(model, first)
         two = start(ray, model, second)
