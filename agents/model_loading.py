@@ -27,15 +27,21 @@ class ModelUnavailable(RuntimeError):
 def load_model(name: str, **options: Any) -> Any:
     """The causal language model called `name`; `options` are those of `from_pretrained`.
 
-    Raises `ModelUnavailable` if it is none, or needs code of its own.
+    Raises `ModelUnavailable` if it is none, needs code of its own, or lacks a tensor, which transformers
+    would fill with random numbers.
     """
     from transformers import AutoModelForCausalLM
 
     from agents.model_files import model_folder
 
     with _explained(name):
-        model = AutoModelForCausalLM.from_pretrained(
-            model_folder(name), **NO_CODE, use_safetensors=True, **options
+        model, found = AutoModelForCausalLM.from_pretrained(
+            model_folder(name), **NO_CODE, use_safetensors=True, output_loading_info=True, **options
+        )
+    if lacking := sorted(found["missing_keys"]):
+        raise ModelUnavailable(
+            f"the files of {name} lack {len(lacking)} tensors of a {type(model).__name__}, such as "
+            f"{lacking[0]}; write a causal language model whose files are whole"
         )
     for block in (model.config, model.generation_config):
         vars(block).pop("auto_map", None)  # what is saved names no code

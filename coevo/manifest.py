@@ -13,7 +13,8 @@ from coevo.folder_files import read_bytes
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
-WEIGHTS = ("model.safetensors", "adapter_model.safetensors")  # of a role, one of them
+# Of a role, one of them; the index lists the files of a large model.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
 LARGEST = 2**24  # bytes
 
 

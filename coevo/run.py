@@ -286,10 +286,12 @@ class Session:
         self.watch.check()
         versions = {member.name: member.version for member in self.team.members()}
         root = self._checkpoints()
-        checkpoint.write(
+        written = checkpoint.write(
             root, t, self.team.save,
             {"versions": versions, "wandb_id": self.store.meta("wandb_id"), "seed": self.config.seed},
         )  # fmt: skip
+        if t <= 1:
+            self._read_back(written)
         metrics = record.metrics(self.curriculum)
         seconds, costs = self.clock.lap()
         record.write(self.store, metrics, seconds, costs, self.given.heldout)
@@ -305,6 +307,22 @@ class Session:
                 failing=[told for _, told in alarms(record.outcomes)],
             )
         )
+
+    def _read_back(self, written: Path) -> None:
+        """Proves on a run's first checkpoints that it can be resumed: of round 0, and of round 1, in
+        which learners have weights of their own and an optimizer's state. Raises `RunError` if not."""
+        for member in self.team.trained():
+            try:
+                member.read_back(written)
+            except WorkerLost:
+                raise
+            except (RuntimeError, ValueError, KeyError, OSError) as error:
+                role = f"agents.{member.name}"
+                raise RunError(
+                    f"the run could not be resumed, and stops before more is spent on it: {error}. The "
+                    f"fault is coevo's or transformers', in what they write of this model; write "
+                    f"another {role}.model, or train adapters ({role}.learner.lora.rank=16)"
+                ) from error
 
     def _seconds_left(self, t: int) -> float | None:
         """The median of the rounds so far for each round to come; None before there is one."""

@@ -118,8 +118,9 @@ class Member:
     `sleepers` are the workers of all roles that give up their GPU's memory while a learner works.
     """
 
-    def __init__(self, name: str, workers: Handle, learner: Calls | None):
+    def __init__(self, name: str, workers: Handle, learner: Calls | None, as_in_files: bool):
         self.name, self.workers, self.learner = name, workers, learner
+        self.as_in_files = as_in_files  # the layout of weights that its engine reads
         self.version, self.hand_over_seconds = 0, 0.0
         self.sleepers: list[Handle] = []
 
@@ -155,11 +156,16 @@ class Member:
 
     def weights(self) -> bytes:
         assert self.learner is not None
-        return self.learner.call("weights")
+        return self.learner.call("weights", self.as_in_files)
 
     def save(self, folder: Path) -> None:
         if self.learner is not None:
             self.learner.call("save", folder / self.name)
+
+    def read_back(self, folder: Path) -> None:
+        """Goes on from the checkpoint just written; raises if that is not what the learner has."""
+        if self.learner is not None:
+            self.learner.call("read_back", folder / self.name)
 
     def load(self, folder: Path, version: int) -> None:
         """Takes over a checkpoint's weights and optimizer."""
@@ -196,7 +202,8 @@ class Team:
         trained = role.learner.objective != "none"
         if name == "generator" and not self.config.loop.train_generator:
             trained = False
-        return Member(name, workers, self._learner(name, role, runtime) if trained else None)
+        learner = self._learner(name, role, runtime) if trained else None
+        return Member(name, workers, learner, as_in_files=role.policy.name == "vllm")
 
     def _learner(self, name: str, role: RoleConfig, runtime: Runtime) -> Calls:
         place = Placement(

@@ -27,6 +27,10 @@ from agents.records import Group
 Metrics = dict[str, float]
 
 
+class CheckpointDiffers(RuntimeError):
+    """A checkpoint from which a run would go on as another; the message names the first tensor."""
+
+
 class Learner:
     """Owns a model's weights, or adapters beside frozen ones, and moves them by an optimizer.
 
@@ -264,12 +268,12 @@ class Learner:
 
     # -- weights and checkpoints --------------------------------------------------------------
 
-    def weights(self) -> bytes:
+    def weights(self, as_in_files: bool = False) -> bytes:
         """What policies take over: the weights in the learner's dtype, or the adapters alone."""
         if self.world.rank > 0:
             self.model.state_dict()  # gives rank 0 its part
             return b""
-        return models.weights(self.model, getattr(torch, self.config.dtype), self.role)
+        return models.weights(self.model, getattr(torch, self.config.dtype), self.role, as_in_files)
 
     def save(self, folder: Path) -> None:
         """Writes what `from_pretrained` loads (the adapters alone, if there are any) and the optimizer."""
@@ -306,6 +310,33 @@ class Learner:
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.version, self.steps = version, int(kept["steps"])
         self.baselines = json.loads(kept["baselines"])
+
+    def read_back(self, folder: Path) -> None:
+        """Goes on from the checkpoint that `save` has just written, as a resumed run would.
+
+        Raises `CheckpointDiffers` if a tensor is not bit for bit what it was, and whatever `load`
+        raises.
+        """
+        before = self._checksums()
+        self.load(folder, self.version)
+        after = self._checksums()
+        if before != after:
+            changed = (name for name in {**before, **after} if before.get(name) != after.get(name))
+            family = models.causal(self.model).config.model_type
+            raise CheckpointDiffers(
+                f"{folder} does not hold what its learner has (model {self.name}, family {family}): "
+                f"{next(changed)} is read back as another tensor"
+            )
+
+    def _checksums(self) -> dict[str, bytes]:
+        """Of every trained weight, buffer and optimizer state that this rank has."""
+        tensors = {
+            **{name: one for name, one in self.model.named_parameters() if one.requires_grad},
+            **dict(self.model.named_buffers()),
+        }
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"{name} of parameter {index}": value for name, value in slots.items()}
+        return {name: ranks.checksum(torch.as_tensor(one)) for name, one in tensors.items()}
 
 
 def _check(settings: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from transformers.core_model_loading import revert_weight_conversion
 
 from agents import adapters
 from agents.learners import targets
@@ -18,6 +19,7 @@ from agents.model_loading import load_model, load_tokenizer
 
 ADAPTER_SEED = 0  # of the adapters' random start: the same in every run, as the base model is
 DEFAULT = "default"  # PEFT's name for the only adapters of a model
+LARGEST_FILE = "5GB"  # of a checkpoint's weights, before they are divided among several
 
 
 def load(name: str, config: Any, role: str = DEFAULT, base: Any = None) -> tuple[Any, Any, str]:
@@ -129,19 +131,27 @@ def causal(model: Any) -> Any:
     return model.get_base_model() if has_adapters(model) else model
 
 
-def weights(model: Any, dtype: torch.dtype, role: str = DEFAULT) -> bytes:
+def weights(
+    model: Any, dtype: torch.dtype, role: str = DEFAULT, as_in_files: bool = False
+) -> bytes:
     """What a policy takes over, in safetensors format: the adapters alone, or else every weight in
-    the dtype given, without tied copies."""
+    the dtype given, without tied copies.
+
+    Names and layouts are those of the model's `state_dict`, or of its published files, where
+    experts lie one by one that transformers keeps in one tensor.
+    """
     if has_adapters(model):
         return adapters.pack(_adapter_state(model, role), _adapter_settings(model, role))
-    state = model.state_dict()
-    tied = set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
+    again = _named_again(model)
+    state = {
+        name: tensor.detach().to(dtype)
+        for name, tensor in model.state_dict().items()
+        if name not in again
+    }
+    if as_in_files:
+        state = revert_weight_conversion(model, state)
     return safetensors.torch.save(
-        {
-            name: tensor.detach().to(dtype).contiguous().cpu()
-            for name, tensor in state.items()
-            if name not in tied
-        }
+        {name: tensor.contiguous().cpu() for name, tensor in state.items()}
     )
 
 
@@ -155,24 +165,47 @@ def take_over(model: Any, received: bytes) -> Any:
     if settings is not None:
         return _take_over_adapters(model, state, settings)
     missing, unexpected = model.load_state_dict(state, strict=False)
-    tied = set(model._tied_weights_keys or ()) if model.config.tie_word_embeddings else set()
-    if unexpected or set(missing) - tied:
+    missing = sorted(set(missing) - _named_again(model))
+    if unexpected or missing:
         raise RuntimeError(f"weights do not fit: missing {missing}, unexpected {unexpected}")
     return model
 
 
+def _named_again(model: Any) -> set[str]:
+    """Further names of parameters that have one already, such as a head that is the embedding."""
+    known: set[int] = set()
+    again = set()
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in known:
+            again.add(name)
+        known.add(id(parameter))
+    return again
+
+
+# Of PEFT's settings, those that say what the tensors mean.
+SETTINGS = ("r", "lora_alpha", "target_modules", "task_type", "fan_in_fan_out", "use_rslora")
+
+
 def _take_over_adapters(model: Any, state: dict[str, Any], settings: dict[str, Any]) -> Any:
-    from peft import LoraConfig, set_peft_model_state_dict
+    from peft import LoraConfig
 
     if not has_adapters(model):
-        kept = ("r", "lora_alpha", "target_modules", "task_type")
-        model = with_adapters(model, LoraConfig(**{key: settings[key] for key in kept}))
+        kept = {key: settings[key] for key in SETTINGS if key in settings}
+        model = with_adapters(model, LoraConfig(**kept))
         model.eval().requires_grad_(False)
-    expected = _adapter_state(model).keys()
-    if state.keys() != expected:
-        raise RuntimeError(f"adapters do not fit: {sorted(state.keys() ^ expected)[:4]}")
-    set_peft_model_state_dict(model, state)
+    _set_adapters(model, state, DEFAULT)
     return model
+
+
+def _set_adapters(model: Any, state: dict[str, Any], role: str) -> None:
+    """Raises `RuntimeError` if the tensors are not those of the role's adapters."""
+    from peft import set_peft_model_state_dict
+
+    expected = {name: tensor.shape for name, tensor in _adapter_state(model, role).items()}
+    given = {name: tensor.shape for name, tensor in state.items()}
+    if differing := dict(given.items() ^ expected.items()):
+        raise RuntimeError(f"adapters do not fit: {sorted(differing)[:4]}")
+    set_peft_model_state_dict(model, state, adapter_name=role)
 
 
 def _adapter_state(model: Any, role: str = DEFAULT) -> dict[str, torch.Tensor]:
@@ -200,7 +233,7 @@ def _plain(value: Any) -> bool:
 def save(model: Any, folder: Path, state: dict[str, Any], role: str = DEFAULT) -> None:
     """Writes what `from_pretrained` loads: every weight, or the role's adapters alone."""
     if not has_adapters(model):
-        model.save_pretrained(folder, state_dict=state)
+        write_model(model, folder, state)
         return
     model.save_pretrained(folder, state_dict=state, selected_adapters=[role])
     if role != DEFAULT:  # PEFT gives those a folder of their own
@@ -209,16 +242,32 @@ def save(model: Any, folder: Path, state: dict[str, Any], role: str = DEFAULT) -
         (folder / role).rmdir()
 
 
-def restore(model: Any, folder: Path, role: str = DEFAULT) -> None:
-    """Takes over the weights that `save` wrote, bit for bit."""
-    if has_adapters(model):
-        from peft import set_peft_model_state_dict
+def write_model(model: Any, folder: Path, state: dict[str, Any] | None = None) -> None:
+    """Writes a whole model, in several files if it is large, with the generation configuration as it
+    is: transformers reads some that it refuses to write (a temperature beside `do_sample: false`)."""
+    from transformers import GenerationConfig
 
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        model.save_pretrained(folder, state_dict=state, max_shard_size=LARGEST_FILE)
+    finally:
+        model.generation_config = own
+    own.to_json_file(folder / "generation_config.json")
+
+
+def restore(model: Any, folder: Path, role: str = DEFAULT) -> None:
+    """Takes over the weights that `save` wrote, bit for bit.
+
+    A whole model's files may have other names and shapes than its `state_dict` (experts one by one),
+    and may be several: transformers reads them back as it wrote them. Raises `RuntimeError` if a
+    tensor is missing, unexpected or of another shape.
+    """
+    if has_adapters(model):
         state = safetensors.torch.load_file(folder / "adapter_model.safetensors")
-        set_peft_model_state_dict(model, state, adapter_name=role)
-        return
-    state = safetensors.torch.load_file(folder / "model.safetensors")
-    model.load_state_dict(state, strict=not model.config.tie_word_embeddings)
+        _set_adapters(model, state, role)
+    else:
+        model.load_state_dict(load_model(str(folder), dtype=torch.float32).state_dict())
 
 
 def merge(name: str, checkpoint: Path, to: Path) -> None:
@@ -227,5 +276,5 @@ def merge(name: str, checkpoint: Path, to: Path) -> None:
     settings = json.loads((checkpoint / "adapter_config.json").read_bytes())
     # not by PEFT's from_pretrained: it also does what else a configuration asks for
     model = _take_over_adapters(load_model(name, dtype=torch.float32), state, settings)
-    model.merge_and_unload().to(torch.bfloat16).save_pretrained(to)
+    write_model(model.merge_and_unload().to(torch.bfloat16), to)
     load_tokenizer(name).save_pretrained(to)

@@ -8,6 +8,7 @@ so that a rank with fewer passes, or none, would leave the others waiting.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections import Counter
@@ -245,6 +246,13 @@ def _store(host: str, port: int, size: int, first: bool) -> Any:
         timedelta(seconds=MEETING_SECONDS),
         master_listen_fd=None if listener is None else listener.detach(),
     )
+
+
+def checksum(tensor: torch.Tensor) -> bytes:
+    """SHA-256 of a tensor's bytes; of a sharded one, of this rank's part."""
+    local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    data = local.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+    return hashlib.sha256(data.tobytes()).digest()
 
 
 def _within(model: Any, function: Callable[[], Any]) -> Any:

@@ -151,7 +151,7 @@ class VLLMPolicy:
     # -- weights ------------------------------------------------------------------------------
 
     def load_weights(self, weights: bytes, version: int) -> None:
-        """Takes over a whole model or an adapter in safetensors format.
+        """Takes over a whole model, by the names of a model's files, or an adapter in safetensors format.
 
         A whole model goes through a folder in memory; an adapter gets a new name and id, since
         vLLM keeps serving the old weights under an id that it knows.
@@ -220,8 +220,11 @@ def _repack_tied_head(model: Any) -> None:
     """
     from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
 
-    if model.config.tie_word_embeddings:
-        dispatch_cpu_unquantized_gemm(model.lm_head, remove_weight=False)
+    if not model.config.tie_word_embeddings:
+        return
+    for module in model.modules():
+        if hasattr(module, "lm_head"):  # of Gemma's there is none: its embedding is used as one
+            dispatch_cpu_unquantized_gemm(module.lm_head, remove_weight=False)
 
 
 def _rank_offered(rank: int) -> int:
