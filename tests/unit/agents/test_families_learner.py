@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import dispatch_model
+from transformers import GPT2LMHeadModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from agents.learners.batching import Row, TokenGroup
 from agents.learners.forward import Forward
-from agents.model_loading import load_model
+from agents.model_loading import ModelUnavailable, load_model
 from agents.records import Group
 from tests.families import save_family
 from tests.unit.agents.families_learning import EACH, EPSILON, IDS, Folder, alone, groups, learner
@@ -187,6 +190,33 @@ def test_checkpointing_runs_each_layer_again_and_changes_nothing(
     assert second["grad_norm"] == pytest.approx(first["grad_norm"], rel=1e-5)
 
 
+@pytest.mark.parametrize("family", ["llama", "opt", "gemma2"])
+def test_layers_that_accelerate_places_are_read_as_they_are(family: str, folder: Folder) -> None:
+    """The hooks of `device_map`, as with several GPUs, around each part of the model and around it all."""
+    trained = learner(folder(family), "sft", tokens_per_micro_batch=400)
+    (batch,) = trained._batches(_tokenized())
+    expected = trained.forward.logprobs(trained.model, batch)
+    parts = {
+        name: "cpu" for name, module in trained.model.named_modules() if list(module.parameters())
+    }
+    placed = dispatch_model(trained.model, {n: d for n, d in parts.items() if n}, force_hooks=True)
+    assert hasattr(placed, "_hf_hook")
+    assert torch.equal(trained.forward.logprobs(placed, batch), expected)
+
+
+def test_a_model_with_more_than_a_body_and_a_head_is_refused_by_name(folder: Folder) -> None:
+    class Other(GPT2LMHeadModel):
+        def forward(self, input_ids: Any = None, **_: Any) -> Any:
+            return self.lm_head(self.transformer.wte(input_ids))
+
+    trained = learner(folder("gpt2"), "sft")
+    trained.model.__class__ = Other
+    with pytest.raises(
+        ModelUnavailable, match="a model of type gpt2 cannot be trained: its logits"
+    ):
+        trained.update(groups(load_model(str(folder("gpt2"))), ONES), seed=1, version=1)
+
+
 # -- dropout by choice ----------------------------------------------------------------------------
 
 DROPPING = ("gpt2", "opt", "gpt_neox", "llama", "qwen2", "phi3", "falcon")
@@ -218,9 +248,7 @@ def _in_order() -> list[tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]]:
     return sorted(IDS, key=lambda group: len(group[0]) + max(map(len, group[1])))
 
 
-def _tokenized() -> list[Any]:
-    from agents.learners.batching import Row, TokenGroup
-
+def _tokenized() -> list[TokenGroup]:
     return [
         TokenGroup(prompt_ids=prompt, rows=[Row(token_ids=ids) for ids in completions], pairs=[])
         for prompt, completions in IDS

@@ -145,5 +145,13 @@ def test_a_name_that_another_layer_has_too_is_written_out() -> None:
         def get_output_embeddings(self) -> torch.nn.Module:
             return self.out
 
+    class Empty(Model):
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+            self.out = torch.nn.Linear(2, 3)
+
     Model.config.model_type = "none"  # type: ignore[attr-defined]
     assert targets.chosen(Model(), ["all-linear"]) == ["blocks.0.out", "up"]
+    assert targets.chosen(Model(), ["out"]) == ["blocks.0.out"]
+    with pytest.raises(ValueError, match=r"has no linear layer .* write lora\.rank=0"):
+        targets.chosen(Empty(), ["all-linear"])
