@@ -9,6 +9,7 @@ import os
 from agents.model_files import ModelUnavailable, model_folder
 from coevo.architecture import config_file
 from coevo.config import Config, ConfigError
+from coevo.token_check import check_engines, check_templates
 
 UNCACHED = ("rwkv", "xlstm")  # model types whose state is no `transformers.Cache`
 
@@ -17,6 +18,8 @@ def check_means(config: Config) -> None:
     """Raises `ConfigError` if a policy lacks its engine, or the variable that should hold its key, and
     if there is no such model."""
     check_models(config)
+    check_templates(config)
+    check_engines(config)
     for name in ("solver", "teacher", "generator"):
         policy = getattr(config.agents, name).policy
         here = config.runtime.address is None  # the nodes of a cluster have packages of their own

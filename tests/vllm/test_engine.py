@@ -32,6 +32,7 @@ pytestmark = pytest.mark.vllm
 Engine = Callable[..., RayHandle]
 AGREE = 1e-4  # nats, for each token
 SAMPLING = Sampling(max_tokens=24)
+LARGER = {"hidden_size": 128, "max_position_embeddings": 256}  # vLLM's heads have 32 or more
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
 
 
@@ -173,7 +174,7 @@ def test_prompts_and_ends_are_those_of_policy_hf(engine: Engine, tmp_path: Path)
     from agents.policies.hf import HFPolicy
     from tests.unit.agents.made_tokenizers import folder_of, with_bos
 
-    folder = folder_of(tmp_path, "llama", with_bos(), max_position_embeddings=256)
+    folder = folder_of(tmp_path, "llama", with_bos(), **LARGER)
     free = HFPolicy(folder, chat=True).sample(TINY[:1], 1, GREEDY, [1])[0][0].token_ids
     middle = free[len(free) // 2]
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, middle]}))
@@ -193,7 +194,7 @@ def test_prompts_and_ends_are_those_of_policy_hf(engine: Engine, tmp_path: Path)
 def test_logits_that_are_not_finite_are_no_text(engine: Engine, tmp_path: Path) -> None:
     from tests.families import save_family
 
-    folder = save_family("llama", tmp_path, max_position_embeddings=256)
+    folder = save_family("llama", tmp_path, **LARGER)
     weights = safetensors.torch.load_file(folder / "model.safetensors")
     weights["model.norm.weight"][3] = torch.nan
     safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
