@@ -135,8 +135,7 @@ class HFPolicy:
             drawn = torch.searchsorted(cumulative, target, right=True).clamp(
                 max=logits.shape[-1] - 1
             )
-            going = rows[~ended]
-            tokens[going, step] = drawn[~ended, 0]
+            tokens[rows, step] = drawn[:, 0].masked_fill(ended, -1)
             logprobs[rows, step] = probabilities.gather(1, drawn)[:, 0].log()
             ended = ended | torch.isin(drawn[:, 0], over)
             if sampling.stop:
@@ -146,7 +145,7 @@ class HFPolicy:
             if len(alive) == 0:
                 break
             # let finished rows go: those beyond the last position cannot even be read
-            if len(alive) <= 0.75 * len(rows) or full.any():
+            if len(alive) <= 0.75 * len(rows) or step + 1 in room:
                 cache.reorder_cache(alive)
                 rows, drawn, ended = rows[alive], drawn[alive], ended[alive]
                 mask, position = mask[alive], position[alive]

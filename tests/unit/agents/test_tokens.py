@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -190,29 +191,35 @@ def test_policy_and_learner_read_the_same(family: str, chat: bool, tmp_path: Pat
 # -- padding and vocabularies ---------------------------------------------------------------------
 
 
-def test_any_id_pads_where_there_is_no_pad_token(tmp_path: Path) -> None:
-    """Prompts of several lengths are sampled together and learned from; the tokenizer stays as it is."""
-    folder = folder_of(tmp_path, made=tokenizer(pad_token=None))
+@pytest.mark.parametrize("made", [tokenizer(pad_token=None), with_bos()])
+def test_any_id_pads_where_there_is_no_pad_token(made: Any, tmp_path: Path) -> None:
+    """Or where it is beyond the embedding. Prompts of several lengths are sampled together and learned
+    from, and what is saved has the padding that it had."""
+    folder = folder_of(tmp_path / "base", made=made, ends=[EOS, 7])
     policy = HFPolicy(folder)
     together = policy.sample([prompt("1"), prompt("1+2+3=")], 2, Sampling(max_tokens=6), [1, 2])
     alone = policy.sample([prompt("1")], 2, Sampling(max_tokens=6), [1])
     assert [one.token_ids for one in together[0]] == [one.token_ids for one in alone[0]]
+    groups = [
+        Group(
+            problem_id=text,
+            prompt=text,
+            completions=(*drawn, Completion(text="12", finish_reason="reference")),
+            rewards=(1.0, 1.0, 1.0),
+            pairs=((2, 1),),
+        )
+        for text, drawn in zip(("1", "1+2+3="), together, strict=True)
+    ]
     for objective, backend in (("sft", "own"), ("dpo", "own"), ("sft", "trl"), ("dpo", "trl")):
         config = LearnerConfig(objective=objective, backend=backend, reduction="token")
-        groups = [
-            Group(
-                problem_id=text,
-                prompt=text,
-                completions=tuple(drawn),
-                rewards=(1.0, 1.0),
-                pairs=((0, 1),),
-            )
-            for text, drawn in zip(("1", "1+2+3="), together, strict=True)
-        ]
         learner = learner_of(folder, config)
         assert learner.update(groups, seed=0, version=1)["skipped_steps"] == 0
-        learner.save(tmp_path / f"{objective}-{backend}")
-        assert learner.tokenizer.pad_token is None
+        saved = tmp_path / f"{objective}-{backend}"
+        learner.save(saved)
+        for name in ("tokenizer_config.json", "config.json", "generation_config.json"):
+            before, after = (json.loads((one / name).read_text()) for one in (Path(folder), saved))
+            for key in ("pad_token", "pad_token_id", "bos_token_id", "eos_token_id"):
+                assert before.get(key) == after.get(key), (objective, backend, name, key)
 
 
 def learner_of(folder: str, config: LearnerConfig) -> Learner:
