@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 from typing import Any
 
@@ -177,6 +178,20 @@ def test_empty_completions_are_left_out_and_counted(objective: str) -> None:
     assert counts["empty_completions"] == 2
     assert counts["sequences"] == (1 if objective == "rft" else 2)
     assert texts(got)[0] == "12<eos>"
+
+
+@pytest.mark.parametrize(("positions", "kept"), [(10, 2), (9, 1), (8, 0), (None, 2)])
+def test_what_goes_on_beyond_the_positions_is_left_out_and_counted(
+    positions: int | None, kept: int
+) -> None:
+    """The prompt has 6 tokens, the completions have 3 and 4 with their end."""
+    kind, config = resolved(LearnerConfig(objective="sft"))
+    given = group(reference("12"), reference("1+2"), rewards=(1.0, 1.0))
+    short = dataclasses.replace(tokens(), positions=positions)
+    got, counts = prepare([given], kind, config, short, {})
+    assert counts["sequences"] == kept
+    assert counts.get("completions_too_long", 0) == 2 - kept
+    assert len(got) == (kept > 0)
 
 
 def test_pairs_are_renumbered_after_an_empty_completion() -> None:
