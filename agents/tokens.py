@@ -57,10 +57,8 @@ class Tokens:
     def ending(self, stop: Sequence[str]) -> frozenset[int]:
         """The ids after which a completion is over, given its stop texts: a special token is one by
         its id, for it is not in the text."""
-        if not stop:
-            return self.ends
-        known = self.tokenizer.get_vocab()
-        return self.ends | ({known[one] for one in stop if one in known} & _special(self.tokenizer))
+        added = self.tokenizer.added_tokens_decoder
+        return self.ends | {i for i, one in added.items() if one.special and one.content in stop}
 
 
 def read(model: str, chat: bool, tokenizer: Any = None) -> Tokens:

@@ -11,7 +11,8 @@ from coevo.architecture import config_file
 from coevo.config import Config, ConfigError
 from coevo.token_check import check_engines, check_templates
 
-UNCACHED = ("rwkv", "xlstm")  # model types whose state is no `transformers.Cache`
+# Model types whose state is no `transformers.Cache`, or a kind of their own; the last has none.
+UNCACHED = ("rwkv", "xlstm", "recurrent_gemma", "minimax", "openai-gpt")
 
 
 def check_means(config: Config) -> None:

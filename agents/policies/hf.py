@@ -179,9 +179,8 @@ class HFPolicy:
     ) -> Completion:
         drawn = tokens[tokens >= 0].tolist()
         stopped = drawn[-1] in ends
-        text = self._text(
-            drawn[:-1] if stopped else drawn
-        )  # an end token need not be a special one
+        # an end token need not be a special one, which decoding leaves out
+        text = self._text(drawn[:-1] if stopped else drawn)
         if cuts := [text.index(one) for one in stop if one in text]:
             text, stopped = text[: min(cuts)], True
         return Completion(

@@ -11,6 +11,7 @@ import pytest
 from agents.model_files import TINY
 from coevo.compose import compose
 from coevo.config import ConfigError
+from coevo.means import UNCACHED
 from coevo.run import start
 from coevo.token_check import check_engines, check_templates, longest
 
@@ -44,7 +45,7 @@ def test_a_teacher_of_other_tokens(tmp_path: Path) -> None:
     assert f"agents.solver.learner.teacher={other} has another vocabulary than tiny" in told
 
 
-@pytest.mark.parametrize("kind", ["rwkv", "xlstm"])
+@pytest.mark.parametrize("kind", UNCACHED)
 def test_a_model_that_policy_hf_cannot_sample_from(tmp_path: Path, kind: str) -> None:
     other = copy(tmp_path / "other")
     (other / "config.json").write_text(json.dumps({"model_type": kind}))
