@@ -93,13 +93,7 @@ class HFPolicy:
         """`n` completions of each prompt, prompt by prompt; prompts are prefilled once."""
         room = [min(sampling.max_tokens, self.tokens.room(prompt)) for prompt in ids]
         limit, ends = max(room), self.tokens.ending(sampling.stop)
-        longest = max(map(len, ids))
-        input_ids = torch.full((len(ids), longest), self.tokens.pad)
-        mask = torch.zeros((len(ids), longest), dtype=torch.long)
-        for row, prompt in enumerate(ids):  # padded on the left: all end in the same column
-            input_ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, longest - len(prompt) :] = 1
-        input_ids, mask = input_ids.to(self.device), mask.to(self.device)
+        input_ids, mask = (one.to(self.device) for one in _left_padded(ids, self.tokens.pad))
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         model = models.causal(self.model)
         cache = DynamicCache(config=model.config)
@@ -210,6 +204,17 @@ class HFPolicy:
             f"the model {self.name}, version {self.version}, computes logits that are NaN or infinite "
             f"for {rows} of {of} completions: {why}; {mend}"
         )
+
+
+def _left_padded(ids: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, (prompts, longest): all prompts end in the same column."""
+    longest = max(map(len, ids))
+    input_ids = torch.full((len(ids), longest), pad)
+    mask = torch.zeros((len(ids), longest), dtype=torch.long)
+    for row, prompt in enumerate(ids):
+        input_ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    return input_ids, mask
 
 
 def _uniforms(seeds: Sequence[int], n: int, length: int) -> torch.Tensor:
