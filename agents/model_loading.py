@@ -60,6 +60,23 @@ def load_tokenizer(name: str, **options: Any) -> Any:
     return tokenizer
 
 
+def load_settings(name: str) -> tuple[Any, Any]:
+    """Configuration and generation configuration of the model called `name`, the latter made from
+    the former where the model has no generation_config.json; raises as `load_model` does."""
+    from transformers import AutoConfig, GenerationConfig
+
+    from agents.model_files import model_folder
+
+    with _explained(name):
+        folder = model_folder(name)
+        config = AutoConfig.from_pretrained(folder, **NO_CODE)
+        try:
+            generation = GenerationConfig.from_pretrained(folder)
+        except OSError:
+            generation = GenerationConfig.from_model_config(config)
+    return config, generation
+
+
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
     try:

@@ -28,7 +28,8 @@ class Completion:
     """One sampled text. `logprobs[i]` is that of `token_ids[i]` under the distribution it was
     drawn from (temperature and top-p applied); both end with the end token if it was drawn.
     A reference solution has no token ids: the learner encodes its text. Where an endpoint gave no
-    answer, `finish_reason` is `error`, the text is empty and `error` is a short name to count by."""
+    answer, or a model cannot read the prompt, `finish_reason` is `error`, the text is empty and `error`
+    is a short name to count by."""
 
     text: str
     prompt_ids: tuple[int, ...] = ()

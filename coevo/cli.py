@@ -108,7 +108,7 @@ def _status(error: Exception) -> int | None:
         return 2
     failures = {
         "RunError", "StoreError", "CheckpointError", "ModelUnavailable", "WorkerLost",
-        "RuntimeUnfit", "EndpointError",
+        "RuntimeUnfit", "EndpointError", "BrokenModel",
     }  # fmt: skip
     if names & failures or isinstance(error, PackagesError) or told(error):
         return 1

@@ -10,8 +10,10 @@ from agents.model_files import ModelUnavailable, model_folder
 from coevo.adapter_check import check_targets
 from coevo.architecture import config_file
 from coevo.config import Config, ConfigError
+from coevo.token_check import check_engines, check_templates
 
-UNCACHED = ("rwkv", "xlstm")  # model types whose state is no `transformers.Cache`
+# Model types whose state is no `transformers.Cache`, or a kind of their own; the last has none.
+UNCACHED = ("rwkv", "xlstm", "recurrent_gemma", "minimax", "openai-gpt")
 
 
 def check_means(config: Config) -> None:
@@ -19,6 +21,8 @@ def check_means(config: Config) -> None:
     if there is no such model."""
     check_models(config)
     check_targets(config)
+    check_templates(config)
+    check_engines(config)
     for name in ("solver", "teacher", "generator"):
         policy = getattr(config.agents, name).policy
         here = config.runtime.address is None  # the nodes of a cluster have packages of their own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from coevo import footprint
 from coevo.architecture import Architecture
 from coevo.config import Config, RoleConfig
 from coevo.placement import Actor
+from coevo.token_check import longest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,26 +165,30 @@ def _cache(member: Member) -> Iterator[Misfit]:
 
 
 def _context(member: Member) -> Iterator[Misfit]:
-    role, model, path = member.role, member.model, member.path
-    if model is None or not member.loads:
+    """Prompt and completion within the model's positions, and those that its engine is given.
+
+    Of an architecture that is not known too: its config.json says how many there are."""
+    role, path = member.role, member.path
+    if not member.loads:
         return
-    limit, setting = model.positions, f"{path}.model={role.model}"
+    limit, setting = longest(role.model), f"{path}.model={role.model}"
+    most = math.inf if limit is None else limit
     if role.policy.name == "vllm":
-        longest = f"{path}.policy.vllm.max_model_len"
-        if role.policy.vllm.max_model_len > limit:
+        configured = f"{path}.policy.vllm.max_model_len"
+        if role.policy.vllm.max_model_len > most:
             yield Misfit(
-                where=f"{longest}={role.policy.vllm.max_model_len}",
+                where=f"{configured}={role.policy.vllm.max_model_len}",
                 why=f"the context of {role.model} is {limit} tokens",
-                write=f"{longest}={limit} or less",
+                write=f"{configured}={limit} or less",
             )
         limit = role.policy.vllm.max_model_len
-        setting = f"{longest}={limit}"
+        setting = f"{configured}={limit}"
     need = member.prompt + member.completion
-    if need > limit:
+    if limit is not None and need > limit:
         instead = [f"{path}.sampling.max_tokens={limit - member.prompt} or less"]
         if limit - member.prompt < 1:
             instead = [f"a shorter {path}.template, or a smaller agents.solver.sampling.max_tokens"]
-        if role.policy.name == "vllm" and need <= model.positions:
+        if role.policy.name == "vllm" and need <= most:
             instead = [f"{path}.policy.vllm.max_model_len={need}", *instead]
         yield Misfit(
             where=setting,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import environments
+from agents.finite import BrokenModel
 from agents.policies import Sampling, make_policy
 from agents.records import Group
 from agents.remote import Handle, Placement, Runtime
@@ -126,7 +128,8 @@ class Member:
 
     def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
         """The method on all items, spread over the workers."""
-        return self.workers.map(method, items, *shared) if items else []
+        with _named(self.name):
+            return self.workers.map(method, items, *shared) if items else []
 
     def learn(
         self,
@@ -156,7 +159,8 @@ class Member:
 
     def weights(self) -> bytes:
         assert self.learner is not None
-        return self.learner.call("weights", self.as_in_files)
+        with _named(self.name):
+            return self.learner.call("weights", self.as_in_files)
 
     def save(self, folder: Path) -> None:
         if self.learner is not None:
@@ -173,6 +177,15 @@ class Member:
         if self.learner is not None:
             self.learner.call("load", folder / self.name, version)
             self.hand_over()
+
+
+@contextmanager
+def _named(role: str) -> Iterator[None]:
+    """Says whose model is broken."""
+    try:
+        yield
+    except BrokenModel as error:
+        raise BrokenModel(f"{role.capitalize()}: {error}") from error
 
 
 class Team:

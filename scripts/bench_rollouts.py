@@ -91,12 +91,7 @@ def measure(
         return sum(len(one.token_ids) for output in outputs for one in output.outputs)
 
     if engine == "direct":
-        from agents.policies.hf import encode
-
-        requests = [
-            {"prompt_token_ids": encode(policy.tokenizer, prompt.text, policy.chat)}
-            for prompt in asked
-        ]
+        requests = [{"prompt_token_ids": policy.tokens.prompt(prompt.text)} for prompt in asked]
         parameters = [
             policy._parameters(prompt, group, sampling, seed, sampling.max_tokens)
             for prompt, seed in zip(asked, seeds, strict=True)

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 
 from agents import precision
+from agents.finite import check_weights
 from agents.learners import limits, models, modes, ranks, schedule
 from agents.learners.batching import MicroBatch, TokenGroup, micro_batches
 from agents.learners.diagnostics import Drift
@@ -23,6 +24,7 @@ from agents.learners.objectives import Objective, resolved
 from agents.learners.prepare import prepare
 from agents.quiet import keep_memory, quiet
 from agents.records import Group
+from agents.tokens import Tokens, read, within
 
 Metrics = dict[str, float]
 
@@ -59,6 +61,7 @@ class Learner:
         self.name, self.config, self.chat, self.longest = model, config, chat, longest
         self.role, self.world = role, ranks.join(config)
         self.model, self.tokenizer, self.device = models.load(model, config, role, base)
+        self.tokens = read(model, chat, self.tokenizer)
         models.activate(self.model, role)
         self.world.shard(self.model)
         forward = Forward(
@@ -95,10 +98,9 @@ class Learner:
         _check(settings)
         beta = schedule.beta(settings, schedule.progress(settings, version - 1, 0.0))
         settings = dataclasses.replace(settings, beta=beta, epochs=epochs or settings.epochs)
-        vocabulary = self.model.get_input_embeddings().num_embeddings
-        tokenized, counts = prepare(
-            groups, kind, settings, self.tokenizer, self.chat, vocabulary, self.baselines
-        )
+        distilled = settings.objective == "distill"
+        tokens = within(self.tokens, settings.teacher) if distilled else self.tokens
+        tokenized, counts = prepare(groups, kind, settings, tokens, self.baselines)
         torch.manual_seed(seed + self.world.rank)  # of dropout, where it is asked for
         plan = list(_plan(tokenized, settings, seed))
         fresh = self._look_back(plan, tokenized, kind, settings)
@@ -142,7 +144,7 @@ class Learner:
         elif referenced:
             self._refer(groups, settings)
         if kind.learns_from == "labels" and len(groups) > 1:
-            self._refer(_mismatched(groups), settings)
+            self._refer(_mismatched(groups, self.tokens), settings)
         if not wanted or not plan:
             return ()
         first = {id(group) for group in plan[0]}
@@ -213,7 +215,7 @@ class Learner:
         return totals
 
     def _batches(self, groups: Sequence[TokenGroup]) -> list[MicroBatch]:
-        budget, pad = self.config.tokens_per_micro_batch, self.tokenizer.pad_token_id
+        budget, pad = self.config.tokens_per_micro_batch, self.tokens.pad
         own = list(micro_batches(self.world.share(groups), budget, pad))
         return own + self.world.stand_ins(len(own), pad)
 
@@ -270,11 +272,17 @@ class Learner:
     # -- weights and checkpoints --------------------------------------------------------------
 
     def weights(self, as_in_files: bool = False) -> bytes:
-        """What policies take over: the weights in the learner's dtype, or the adapters alone."""
+        """What policies take over: the weights in the learner's dtype, or the adapters alone.
+
+        Raises `BrokenModel` if one is NaN or infinite.
+        """
         if self.world.rank > 0:
             self.model.state_dict()  # gives rank 0 its part
             return b""
-        return models.weights(self.model, getattr(torch, self.config.dtype), self.role, as_in_files)
+        dtype = getattr(torch, self.config.dtype)
+        packed = models.weights(self.model, dtype, self.role, as_in_files)
+        check_weights(packed, f"the weights of {self.name} after update {self.version}")
+        return packed
 
     def save(self, folder: Path) -> None:
         """Writes what `from_pretrained` loads (the adapters alone, if there are any) and the optimizer."""
@@ -360,10 +368,13 @@ def _plan(groups: list[TokenGroup], settings: Any, seed: int) -> Iterator[list[T
             yield [groups[i] for i in order[start : start + settings.groups_per_step]]
 
 
-def _mismatched(groups: list[TokenGroup]) -> list[TokenGroup]:
-    """Puts the completions of the group before it on each prompt, for KTO's baseline."""
+def _mismatched(groups: list[TokenGroup], tokens: Tokens) -> list[TokenGroup]:
+    """Puts the completions of the group before it on each prompt, for KTO's baseline; those that the
+    model has positions for."""
     for group, before in zip(groups, [groups[-1], *groups[:-1]], strict=True):
-        group.mismatched = TokenGroup(prompt_ids=group.prompt_ids, rows=before.rows, pairs=[])
+        room = tokens.room(group.prompt_ids)
+        if rows := [row for row in before.rows if len(row.token_ids) <= room]:
+            group.mismatched = TokenGroup(prompt_ids=group.prompt_ids, rows=rows, pairs=[])
     return [group.mismatched for group in groups if group.mismatched is not None]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from agents.learners.advantages import estimate
 from agents.learners.batching import Row, TokenGroup
 from agents.learners.objectives import Objective
-from agents.policies.hf import encode
 from agents.records import Completion, Group
+from agents.tokens import Tokens
 
 
 class BadGroup(ValueError):
@@ -22,22 +22,20 @@ def prepare(
     groups: Sequence[Group],
     objective: Objective,
     settings: Any,
-    tokenizer: Any,
-    chat: bool,
-    vocabulary: int,
+    tokens: Tokens,
     baselines: MutableMapping[str, float],
 ) -> tuple[list[TokenGroup], dict[str, float]]:
     """Token groups for the objective, and counts of what is in them and what was left out.
 
-    Left out: completions without a token, completions without log-probabilities where those are
-    needed, and then groups that give no gradient (no pairs, no advantage, no weight). Raises
-    `BadGroup` for token ids outside the vocabulary, a prompt without a token, or rewards that are no
-    numbers.
+    Left out: completions without a token, completions that go on beyond the model's positions,
+    completions without log-probabilities where those are needed, and then groups that give no gradient
+    (no pairs, no advantage, no weight). Raises `BadGroup` for token ids outside the vocabulary, a prompt
+    without a token, or rewards that are no numbers.
     """
     counts: Counter[str] = Counter(empty_completions=0)
-    read = [_read(group, objective, tokenizer, chat, counts) for group in groups]
+    read = [_read(group, objective, tokens, counts) for group in groups]
     for group, token_group in zip(groups, read, strict=True):
-        _check(group, token_group, vocabulary)
+        _check(group, token_group, tokens.rows)
     weights = _weights(read, groups, objective, settings, baselines)
     useful = []
     for token_group, own in zip(read, weights, strict=True):
@@ -56,10 +54,12 @@ def prepare(
     return useful, {name: float(count) for name, count in counts.items()}
 
 
-def _read(
-    group: Group, objective: Objective, tokenizer: Any, chat: bool, counts: Counter[str]
-) -> TokenGroup:
+def _read(group: Group, objective: Objective, tokens: Tokens, counts: Counter[str]) -> TokenGroup:
     """The group as token ids; a row's weight is its reward, 1 for a reference that is imitated."""
+    prompt_ids = next((c.prompt_ids for c in group.completions if c.prompt_ids), None)
+    if prompt_ids is None:
+        prompt_ids = tuple(tokens.prompt(group.prompt))
+    room = tokens.room(prompt_ids)
     rewards = group.rewards or (0.0,) * len(group.completions)
     ends = group.ends or (None,) * len(group.completions)
     rows: list[Row] = []
@@ -68,9 +68,12 @@ def _read(
     for index, (completion, reward, end) in enumerate(
         zip(group.completions, rewards, ends, strict=True)
     ):
-        row = _row(completion, _label(completion, reward, objective), end, tokenizer)
+        row = _row(completion, _label(completion, reward, objective), end, tokens)
         if not row.token_ids:
             counts["empty_completions"] += 1
+            continue
+        if len(row.token_ids) > room:
+            counts["completions_too_long"] += 1
             continue
         if objective.learns_from == "rewards" and len(row.sampling_logprobs) < len(row.token_ids):
             counts["completions_without_logprobs"] += 1
@@ -81,9 +84,6 @@ def _read(
             seen.add(row.token_ids)
         place[index] = len(rows)
         rows.append(row)
-    prompt_ids = next((c.prompt_ids for c in group.completions if c.prompt_ids), None)
-    if prompt_ids is None:
-        prompt_ids = tuple(encode(tokenizer, group.prompt, chat))
     drawn = [row.weight for row in rows]
     return TokenGroup(
         prompt_ids=prompt_ids,
@@ -104,16 +104,15 @@ def _label(completion: Completion, reward: float, objective: Objective) -> float
     return 1.0 if told and completion.finish_reason == "reference" else reward
 
 
-def _row(completion: Completion, weight: float, end: int | None, tokenizer: Any) -> Row:
+def _row(completion: Completion, weight: float, end: int | None, tokens: Tokens) -> Row:
     token_ids, logprobs = completion.token_ids, completion.logprobs
     version = completion.policy_version if token_ids else -1
     if (
         not token_ids and completion.text
     ):  # a text that no policy drew, such as a reference solution
-        ids = tokenizer(completion.text, add_special_tokens=False).input_ids
-        token_ids = (*ids, tokenizer.eos_token_id)
+        token_ids = tuple(tokens.completion(completion.text))
     if end is not None and end < len(completion.text):
-        count = _tokens_of(tokenizer, token_ids, end)
+        count = _tokens_of(tokens.tokenizer, token_ids, end)
         token_ids, logprobs = token_ids[:count], logprobs[:count]
     return Row(
         token_ids=tuple(token_ids),

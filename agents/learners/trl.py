@@ -87,7 +87,8 @@ class TRLLearner(Learner):
         self.trainer.args.gradient_accumulation_steps = len(self.trainer.batches)
         self.trainer.loss_sum = 0.0
         try:
-            self.trainer.train()
+            with trl_trainers.special_tokens_kept(self.model):
+                self.trainer.train()
         except NotFiniteError:
             self.optimizer.zero_grad()
             return Counter(skipped=1)

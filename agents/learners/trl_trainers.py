@@ -30,7 +30,7 @@ def build(learner: Any, settings: Any) -> Any:
     model = learner.model
     _unwrap(model)
     # a folder has to be given: it is made, and never written to
-    with _dice_kept(), tempfile.TemporaryDirectory() as folder:
+    with _dice_kept(), special_tokens_kept(model), tempfile.TemporaryDirectory() as folder:
         trainer = _make(learner, settings, folder)
     trainer.dropout = settings.dropout
     trainer.remove_callback(PrinterCallback)
@@ -43,9 +43,11 @@ def build(learner: Any, settings: Any) -> Any:
 
 
 def _make(learner: Any, settings: Any, folder: str) -> Any:
+    tokenizer = copy.deepcopy(learner.tokenizer)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(learner.tokens.pad)  # they insist on one
     given = {
         "model": learner.model,
-        "processing_class": copy.deepcopy(learner.tokenizer),  # trainers change its padding
+        "processing_class": tokenizer,
         "optimizers": (learner.optimizer, AsItIs(learner.optimizer)),
     }
     common = {
@@ -208,6 +210,22 @@ def _dice_kept() -> Iterator[None]:
         yield
     random.setstate(python)
     np.random.set_state(numpy)
+
+
+@contextmanager
+def special_tokens_kept(model: Any) -> Iterator[None]:
+    """Trainers write a tokenizer's special tokens, their own padding among them, into the configuration
+    that is saved with the weights."""
+    blocks = (model.config.get_text_config(), model.generation_config)
+    names = ("pad_token_id", "bos_token_id", "eos_token_id")
+    before = [
+        (block, name, copy.copy(getattr(block, name, None))) for block in blocks for name in names
+    ]
+    try:
+        yield
+    finally:
+        for block, name, value in before:
+            setattr(block, name, value)
 
 
 # -- rows -----------------------------------------------------------------------------------------

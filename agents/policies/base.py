@@ -46,6 +46,17 @@ class Prompt:
     diagnosis: Diagnosis | None = None
 
 
+def failed(prompt_ids: Sequence[int], error: str, version: int) -> Completion:
+    """The completion of a prompt after which nothing can be drawn."""
+    return Completion(
+        text="",
+        prompt_ids=tuple(prompt_ids),
+        policy_version=version,
+        finish_reason="error",
+        error=error,
+    )
+
+
 class Policy(Protocol):
     """A source of completions with a version, which counts the updates of its weights."""
 

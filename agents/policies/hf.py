@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import DynamicCache
 
 from agents import precision
+from agents.finite import BrokenModel
 from agents.learners import models
-from agents.model_loading import load_model, load_tokenizer
-from agents.policies.base import Prompt, Sampling
+from agents.model_loading import load_model
+from agents.policies.base import Prompt, Sampling, failed
 from agents.quiet import quiet
 from agents.records import Completion
-
-
-def encode(tokenizer: Any, text: str, chat: bool, system: str = "") -> list[int]:
-    """Token ids of a prompt: its characters as they are, or one user turn of the chat template.
-
-    Without a chat template a system text stands before the prompt.
-    """
-    if not chat:
-        return tokenizer(
-            f"{system}\n\n{text}" if system else text, add_special_tokens=False
-        ).input_ids
-    turns = [{"role": "system", "content": system}] if system else []
-    turns.append({"role": "user", "content": text})
-    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+from agents.tokens import read
 
 
 def distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """The probabilities that tokens are drawn from. logits: (batch, vocabulary), any dtype."""
+    """The probabilities that tokens are drawn from. logits: (batch, vocabulary), any dtype.
+
+    They are NaN in a row whose logits have NaN or +inf in them, or are all -inf.
+    """
     if sampling.temperature == 0:
-        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+        best, token = logits.max(-1, keepdim=True)
+        one = torch.ones_like(best, dtype=torch.float32).masked_fill(~best.isfinite(), torch.nan)
+        return torch.zeros_like(logits, dtype=torch.float32).scatter(-1, token, one)
     probabilities = (logits.float() / sampling.temperature).softmax(-1)
     if sampling.top_p < 1:
         ordered, order = probabilities.sort(-1, descending=True)
@@ -46,7 +38,11 @@ def distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 
 
 class HFPolicy:
-    """Samples from a causal language model on one device."""
+    """Samples from a causal language model on one device.
+
+    A prompt that the model cannot read, or after which it has no position left, gets completions with
+    an error (`Tokens.unreadable`). Raises `BrokenModel` where logits are NaN or infinite.
+    """
 
     def __init__(
         self,
@@ -58,12 +54,12 @@ class HFPolicy:
     ):
         quiet()
         self.device = models.device(gpus)
-        self.tokenizer = load_tokenizer(model)
+        self.name, self.tokens = model, read(model, chat)
+        self.tokenizer = self.tokens.tokenizer
         numbers = getattr(torch, precision.chosen(dtype, self.device))
         self.model = load_model(model, dtype=numbers)
         self.model.eval().requires_grad_(False).to(self.device)
-        self.chat, self.batch_size, self.version = chat, batch_size, 0
-        self.end = self.tokenizer.eos_token_id
+        self.batch_size, self.version = batch_size, 0
 
     def load_weights(self, weights: bytes, version: int) -> None:
         """Weights or adapters; raises `RuntimeError` if a tensor is missing or of another shape."""
@@ -74,9 +70,15 @@ class HFPolicy:
     def sample(
         self, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]
     ) -> list[list[Completion]]:
-        ids = [encode(self.tokenizer, prompt.text, self.chat, prompt.system) for prompt in prompts]
-        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
-        results: list[list[Completion]] = [[] for _ in ids]
+        ids = [self.tokens.prompt(prompt.text, prompt.system) for prompt in prompts]
+        errors = [self.tokens.unreadable(each) for each in ids]
+        results = [
+            [failed(prompt_ids, error, self.version)] * n if error else []
+            for prompt_ids, error in zip(ids, errors, strict=True)
+        ]
+        order = sorted(
+            (i for i in range(len(ids)) if not errors[i]), key=lambda i: (len(ids[i]), i)
+        )
         together = max(1, self.batch_size // n)
         for start in range(0, len(order), together):
             chosen = order[start : start + together]
@@ -89,14 +91,9 @@ class HFPolicy:
         self, ids: list[list[int]], n: int, sampling: Sampling, seeds: list[int]
     ) -> list[Completion]:
         """`n` completions of each prompt, prompt by prompt; prompts are prefilled once."""
-        limit = sampling.max_tokens
-        longest = max(map(len, ids))
-        input_ids = torch.full((len(ids), longest), self.tokenizer.pad_token_id)
-        mask = torch.zeros((len(ids), longest), dtype=torch.long)
-        for row, prompt in enumerate(ids):  # padded on the left: all end in the same column
-            input_ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, longest - len(prompt) :] = 1
-        input_ids, mask = input_ids.to(self.device), mask.to(self.device)
+        room = [min(sampling.max_tokens, self.tokens.room(prompt)) for prompt in ids]
+        limit, ends = max(room), self.tokens.ending(sampling.stop)
+        input_ids, mask = (one.to(self.device) for one in _left_padded(ids, self.tokens.pad))
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         model = models.causal(self.model)
         cache = DynamicCache(config=model.config)
@@ -117,25 +114,32 @@ class HFPolicy:
         uniforms = _uniforms(seeds, n, limit).to(self.device)
 
         rows = torch.arange(len(ids) * n, device=self.device)  # which sample each batch row is
+        last = torch.tensor(room, device=self.device).repeat_interleave(n) - 1
+        over = torch.tensor(sorted(ends), device=self.device)
         ended = torch.zeros(len(rows), dtype=torch.bool, device=self.device)
         tokens = torch.full((len(rows), limit), -1, device=self.device)
         logprobs = torch.zeros((len(rows), limit), device=self.device)
         for step in range(limit):
             probabilities = distribution(logits, sampling)
             cumulative = probabilities.cumsum(-1)
+            lost = ~cumulative[:, -1].isfinite() & ~ended
+            if lost.any():
+                raise BrokenModel(self._broken(int(lost.sum()), len(rows)))
             target = uniforms[rows, step : step + 1] * cumulative[:, -1:]
             drawn = torch.searchsorted(cumulative, target, right=True).clamp(
                 max=logits.shape[-1] - 1
             )
-            tokens[rows, step] = drawn[:, 0]
+            tokens[rows, step] = drawn[:, 0].masked_fill(ended, -1)
             logprobs[rows, step] = probabilities.gather(1, drawn)[:, 0].log()
-            ended = ended | (drawn[:, 0] == self.end)
+            ended = ended | torch.isin(drawn[:, 0], over)
             if sampling.stop:
-                ended = ended | self._stopped(tokens[rows, : step + 1], sampling.stop)
-            alive = (~ended).nonzero()[:, 0]
-            if len(alive) == 0 or step == limit - 1:
+                ended[~ended] = self._stopped(tokens[rows[~ended], : step + 1], sampling.stop)
+            full = last[rows] == step
+            alive = (~(ended | full)).nonzero()[:, 0]
+            if len(alive) == 0:
                 break
-            if len(alive) <= 0.75 * len(rows):  # let finished rows go
+            # let finished rows go: those beyond the last position cannot even be read
+            if len(alive) <= 0.75 * len(rows) or step + 1 in room:
                 cache.reorder_cache(alive)
                 rows, drawn, ended = rows[alive], drawn[alive], ended[alive]
                 mask, position = mask[alive], position[alive]
@@ -148,7 +152,7 @@ class HFPolicy:
             ).logits[:, -1]
             position = position + 1
         return [
-            self._completion(ids[row // n], tokens[row], logprobs[row], sampling.stop)
+            self._completion(ids[row // n], tokens[row], logprobs[row], sampling.stop, ends)
             for row in range(len(tokens))
         ]
 
@@ -157,7 +161,7 @@ class HFPolicy:
         span = max(map(len, stop)) + 4  # a token has a character or more, but for broken bytes
         texts = self.tokenizer.batch_decode(tokens[:, -span:], skip_special_tokens=True)
         found = [any(one in text for one in stop) for text in texts]
-        return torch.tensor(found, device=tokens.device)
+        return torch.tensor(found, dtype=torch.bool, device=tokens.device)
 
     def _completion(
         self,
@@ -165,12 +169,12 @@ class HFPolicy:
         tokens: torch.Tensor,
         logprobs: torch.Tensor,
         stop: tuple[str, ...],
+        ends: frozenset[int],
     ) -> Completion:
         drawn = tokens[tokens >= 0].tolist()
-        stopped = self.end in drawn
-        if stopped:
-            drawn = drawn[: drawn.index(self.end) + 1]
-        text = self.tokenizer.decode(drawn, skip_special_tokens=True)
+        stopped = drawn[-1] in ends
+        # an end token need not be a special one, which decoding leaves out
+        text = self._text(drawn[:-1] if stopped else drawn)
         if cuts := [text.index(one) for one in stop if one in text]:
             text, stopped = text[: min(cuts)], True
         return Completion(
@@ -181,6 +185,36 @@ class HFPolicy:
             policy_version=self.version,
             finish_reason="stop" if stopped else "length",
         )
+
+    def _text(self, token_ids: list[int]) -> str:
+        """Ids that the tokenizer does not know (a padded vocabulary) have none."""
+        return self.tokenizer.decode(token_ids, skip_special_tokens=True)
+
+    def _broken(self, rows: int, of: int) -> str:
+        """What a user is told of logits that are not finite."""
+        held = dict(self.model.named_parameters())
+        bad = [name for name, value in held.items() if not value.isfinite().all()]
+        why = "its weights are finite, but too large"
+        if bad:
+            why = f"{len(bad)} of its {len(held)} weights have NaN or infinity in them, {bad[0]} first"
+        mend = "take other weights"
+        if self.version:
+            mend = "go on from the last checkpoint with a smaller agents.….learner.lr"
+        return (
+            f"the model {self.name}, version {self.version}, computes logits that are NaN or infinite "
+            f"for {rows} of {of} completions: {why}; {mend}"
+        )
+
+
+def _left_padded(ids: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, (prompts, longest): all prompts end in the same column."""
+    longest = max(map(len, ids))
+    input_ids = torch.full((len(ids), longest), pad)
+    mask = torch.zeros((len(ids), longest), dtype=torch.long)
+    for row, prompt in enumerate(ids):
+        input_ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    return input_ids, mask
 
 
 def _uniforms(seeds: Sequence[int], n: int, length: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ never the process of a learner: coevo refuses it with `runtime: inline`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -18,11 +19,12 @@ import torch
 
 from agents import precision
 from agents.adapters import adapter_config
+from agents.finite import BrokenModel
 from agents.model_files import model_folder
-from agents.policies.base import Prompt, Sampling
-from agents.policies.hf import encode
+from agents.policies.base import Prompt, Sampling, failed
 from agents.quiet import quiet
 from agents.records import Completion
+from agents.tokens import read
 
 BLOCK = 32  # tokens of a KV cache block; the 128 that vLLM takes on CPU would share no short prompt
 LARGEST_SEED = 2**62  # vLLM adds the sample's number to it, in 64 bits
@@ -31,8 +33,9 @@ LARGEST_SEED = 2**62  # vLLM adds the sample's number to it, in 64 bits
 class VLLMPolicy:
     """Samples from a causal language model in a vLLM engine of this process.
 
-    `config` is a `VLLMConfig`. A prompt that leaves no room for a token within `max_model_len` gets
-    completions with the error `prompt_too_long`.
+    `config` is a `VLLMConfig`. A prompt that the model cannot read, or that leaves no room for a token
+    within `max_model_len`, gets completions with an error (`Tokens.unreadable`). Raises `BrokenModel`
+    where log-probabilities are NaN.
     """
 
     def __init__(
@@ -48,7 +51,8 @@ class VLLMPolicy:
     ):
         quiet()
         torch.set_num_threads(threads)  # before vLLM, which lets nobody change them
-        self.chat, self.config, self.version = chat, config, 0
+        self.name, self.config, self.version = model, config, 0
+        self.tokens = read(model, chat)
         folder = model_folder(model)
         vllm = _import_vllm()
         self.vllm = vllm
@@ -81,7 +85,6 @@ class VLLMPolicy:
             logprobs_mode="processed_logprobs",  # after temperature and top-p
             generation_config="vllm",  # nothing from the model's own generation_config.json
         )
-        self.tokenizer = self.engine.get_tokenizer()
         self.adapter: Any = None  # a LoRARequest once an adapter has been handed over
 
     # -- sampling -----------------------------------------------------------------------------
@@ -92,9 +95,11 @@ class VLLMPolicy:
         # The cache of an earlier call would change how prompts are batched, and so the last bits:
         # a resumed run must not be told from one that was never killed.
         self.engine.reset_prefix_cache()
-        ids = [encode(self.tokenizer, prompt.text, self.chat, prompt.system) for prompt in prompts]
-        room = [self.config.max_model_len - len(prompt_ids) for prompt_ids in ids]
-        fitting = [i for i in range(len(ids)) if room[i] > 0]
+        limit = self.config.max_model_len
+        ids = [self.tokens.prompt(prompt.text, prompt.system) for prompt in prompts]
+        errors = [self.tokens.unreadable(each, limit) for each in ids]
+        room = [self.tokens.room(each, limit) for each in ids]
+        fitting = [i for i in range(len(ids)) if not errors[i]]
         draws = n if sampling.temperature > 0 else 1  # greedy completions are all the same
         outputs = self.engine.generate(
             [{"prompt_token_ids": ids[i]} for i in fitting],
@@ -102,7 +107,9 @@ class VLLMPolicy:
             use_tqdm=False,
             lora_request=self.adapter,
         )
-        results = [[self._too_long(prompt_ids)] * n for prompt_ids in ids]
+        results = [
+            [failed(each, error, self.version)] * n for each, error in zip(ids, errors, strict=True)
+        ]
         for i, output in zip(fitting, outputs, strict=True):
             ordered = sorted(output.outputs, key=lambda one: one.index)
             results[i] = [self._completion(ids[i], one) for one in ordered] * (n // draws)
@@ -120,7 +127,7 @@ class VLLMPolicy:
             max_tokens=min(sampling.max_tokens, room),
             seed=seed % LARGEST_SEED,
             stop=list(sampling.stop) or None,
-            stop_token_ids=[self.tokenizer.eos_token_id],
+            stop_token_ids=sorted(self.tokens.ending(sampling.stop)),
             logprobs=0,  # of the sampled token alone
             structured_outputs=structured,
         )
@@ -130,6 +137,12 @@ class VLLMPolicy:
         logprobs = [
             one[token].logprob for one, token in zip(output.logprobs, token_ids, strict=True)
         ]
+        if not all(map(math.isfinite, logprobs)):
+            raise BrokenModel(
+                f"the model {self.name}, version {self.version}, computes log-probabilities that are "
+                "NaN or infinite: its weights are, or are too large; take other weights, or go on from "
+                "the last checkpoint with a smaller agents.….learner.lr"
+            )
         return Completion(
             text=output.text,
             prompt_ids=tuple(prompt_ids),
@@ -137,15 +150,6 @@ class VLLMPolicy:
             logprobs=tuple(logprobs),
             policy_version=self.version,
             finish_reason="stop" if output.finish_reason == "stop" else "length",
-        )
-
-    def _too_long(self, prompt_ids: list[int]) -> Completion:
-        return Completion(
-            text="",
-            prompt_ids=tuple(prompt_ids),
-            policy_version=self.version,
-            finish_reason="error",
-            error="prompt_too_long",
         )
 
     # -- weights ------------------------------------------------------------------------------

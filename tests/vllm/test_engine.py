@@ -6,14 +6,18 @@ ids. Both compute in float32; they agree to 1e-4, or the weights are not the sam
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
+from agents.finite import BrokenModel
 from agents.learners.learner import Learner
 from agents.learners.models import causal
 from agents.policies import Prompt, Sampling
@@ -30,6 +34,8 @@ pytestmark = pytest.mark.vllm
 Engine = Callable[..., RayHandle]
 AGREE = 1e-4  # nats, for each token
 SAMPLING = Sampling(max_tokens=24)
+LARGER = {"hidden_size": 128, "max_position_embeddings": 256}  # vLLM's heads have 32 or more
+GREEDY = Sampling(temperature=0.0, max_tokens=24)
 
 
 def prompts(environment: Environment, count: int = 5) -> list[Prompt]:
@@ -162,6 +168,43 @@ def test_structured_output(engine: Engine) -> None:
             found = replies.read(one, replies.VERIFY)
             assert isinstance(found, dict) or found.reason in ("unfinished", "control"), one.text
             assert one.text.lstrip().startswith("{")
+
+
+def test_prompts_and_ends_are_those_of_policy_hf(engine: Engine, tmp_path: Path) -> None:
+    """A family whose tokenizer adds BOS and whose turns end with another token than its texts, with three
+    end tokens: the same ids and texts at T = 0, and the same errors."""
+    from agents.policies.hf import HFPolicy
+    from tests.unit.agents.made_tokenizers import folder_of, with_bos
+
+    folder = folder_of(tmp_path, "llama", with_bos(), **LARGER)
+    free = HFPolicy(folder, chat=True).sample(TINY[:1], 1, GREEDY, [1])[0][0].token_ids
+    middle = free[len(free) // 2]
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, middle]}))
+    asked = [*TINY[:3], replace(TINY[0], text="[PAD]"), replace(TINY[0], text="1+" * 200)]
+    for chat in (False, True):
+        policy = HFPolicy(folder, chat=chat)
+        own = policy.sample(asked, 1, GREEDY, [1] * 5)
+        found = engine(folder, chat=chat).call("sample", asked, 1, GREEDY, [1] * 5)
+        for (one,), (other,) in zip(own, found, strict=True):
+            assert one.prompt_ids == other.prompt_ids
+            assert (one.text, one.token_ids) == (other.text, other.token_ids)
+            assert (one.finish_reason, one.error) == (other.finish_reason, other.error)
+        assert {one.finish_reason for (one,) in own} >= {"stop", "error"}
+        assert policy.tokens.ends >= {7, middle}
+
+
+def test_logits_that_are_not_finite_are_no_text(engine: Engine, tmp_path: Path) -> None:
+    from tests.families import save_family
+
+    folder = save_family("llama", tmp_path, **LARGER)
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][3] = torch.nan
+    safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for sampling in (SAMPLING, GREEDY):
+        with pytest.raises(
+            BrokenModel, match=r"version 0, computes log-probabilities that are NaN"
+        ):
+            drawn(engine(str(folder)), TINY, sampling=sampling)
 
 
 # -- weights --------------------------------------------------------------------------------------

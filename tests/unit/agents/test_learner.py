@@ -84,7 +84,7 @@ def drawn(temperature: float = 1.0, rewards: bool = True) -> list[Group]:
 def tokenized(of: Learner, groups: list[Group]) -> list[TokenGroup]:
     """The groups as supervised learning reads them."""
     kind, settings = resolved(of.config, "sft")
-    return prepare(groups, kind, settings, of.tokenizer, of.chat, 10**6, {})[0]
+    return prepare(groups, kind, settings, of.tokens, {})[0]
 
 
 def logprobs(of: Learner, groups: list[Group]) -> list[torch.Tensor]:

@@ -75,7 +75,7 @@ def _tokens(of: Learner, groups: list[Group]) -> list:
     from agents.learners.prepare import prepare
 
     kind, settings = resolved(of.config, "distill")
-    return prepare(groups, kind, settings, of.tokenizer, False, 10**6, {})[0]
+    return prepare(groups, kind, settings, of.tokens, {})[0]
 
 
 def test_a_teacher_of_another_vocabulary_is_refused(tmp_path: Path) -> None:

@@ -196,8 +196,8 @@ def test_finish_reason_says_how_a_completion_ended(hf: HFPolicy) -> None:
     reasons = set()
     for completion in hf.sample([prompts(1)[0]], 64, hot, [1])[0]:
         ids, reason = completion.token_ids, completion.finish_reason
-        assert (hf.end in ids) == (reason == "stop")
-        assert hf.end not in ids[:-1]
+        assert (hf.tokens.end in ids) == (reason == "stop")
+        assert hf.tokens.end not in ids[:-1]
         assert len(ids) == 12 or reason == "stop"
         assert completion.text == hf.tokenizer.decode(ids, skip_special_tokens=True)
         reasons.add(reason)

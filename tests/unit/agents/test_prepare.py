@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
 
 from agents.learners.batching import TokenGroup
 from agents.learners.objectives import OBJECTIVES, resolved
 from agents.learners.prepare import BadGroup, prepare
-from agents.model_files import TINY
-from agents.policies.hf import encode
 from agents.records import Completion, Group
+from agents.tokens import Tokens, encode
+from agents.tokens import read as read_tokens
 from coevo.config import POLICY_GRADIENT, LearnerConfig
 
 VOCABULARY = 27
@@ -23,7 +23,12 @@ PROMPT = "S:7+5?"
 
 @cache
 def tokenizer() -> Any:
-    return AutoTokenizer.from_pretrained(TINY)
+    return tokens().tokenizer
+
+
+@cache
+def tokens() -> Tokens:
+    return read_tokens("tiny", chat=False)
 
 
 def ids(text: str) -> tuple[int, ...]:
@@ -60,7 +65,7 @@ def read(
     objective: str, *groups: Group, **changes: Any
 ) -> tuple[list[TokenGroup], dict[str, float]]:
     kind, config = resolved(LearnerConfig(objective=objective, **changes))
-    return prepare(groups, kind, config, tokenizer(), False, VOCABULARY, {})
+    return prepare(groups, kind, config, tokens(), {})
 
 
 def texts(token_group: TokenGroup) -> list[str]:
@@ -156,7 +161,7 @@ def test_moving_baselines_are_kept_by_the_caller() -> None:
     kind, config = resolved(LearnerConfig(objective="grpo", advantage="ema", baseline_decay=0.9))
     baselines: dict[str, float] = {}
     given = group(drawn("12"), drawn("13"), rewards=(1.0, 0.0))
-    (got,), _ = prepare([given], kind, config, tokenizer(), False, VOCABULARY, baselines)
+    (got,), _ = prepare([given], kind, config, tokens(), baselines)
     assert weights(got) == pytest.approx([0.95, -0.05])
     assert baselines == pytest.approx({"solve": 0.05})
 
@@ -173,6 +178,20 @@ def test_empty_completions_are_left_out_and_counted(objective: str) -> None:
     assert counts["empty_completions"] == 2
     assert counts["sequences"] == (1 if objective == "rft" else 2)
     assert texts(got)[0] == "12<eos>"
+
+
+@pytest.mark.parametrize(("positions", "kept"), [(10, 2), (9, 1), (8, 0), (None, 2)])
+def test_what_goes_on_beyond_the_positions_is_left_out_and_counted(
+    positions: int | None, kept: int
+) -> None:
+    """The prompt has 6 tokens, the completions have 3 and 4 with their end."""
+    kind, config = resolved(LearnerConfig(objective="sft"))
+    given = group(reference("12"), reference("1+2"), rewards=(1.0, 1.0))
+    short = dataclasses.replace(tokens(), positions=positions)
+    got, counts = prepare([given], kind, config, short, {})
+    assert counts["sequences"] == kept
+    assert counts.get("completions_too_long", 0) == 2 - kept
+    assert len(got) == (kept > 0)
 
 
 def test_pairs_are_renumbered_after_an_empty_completion() -> None:
