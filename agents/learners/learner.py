@@ -14,15 +14,16 @@ import safetensors.torch
 import torch
 
 from agents import precision
-from agents.learners import limits, models, modes, ranks, schedule
+from agents.learners import limits, models, modes, ranks, reading, schedule
 from agents.learners.batching import MicroBatch, TokenGroup, micro_batches
 from agents.learners.diagnostics import Drift
 from agents.learners.forward import Forward
 from agents.learners.inputs import Counts, LossInputs
 from agents.learners.objectives import Objective, resolved
 from agents.learners.prepare import prepare
+from agents.parity import Report
 from agents.quiet import keep_memory, quiet
-from agents.records import Group
+from agents.records import Completion, Group
 
 Metrics = dict[str, float]
 
@@ -261,6 +262,10 @@ class Learner:
             pairs=batch.pairs().to(device),
             baseline=baseline,
         )
+
+    def read(self, completions: Sequence[Completion], temperature: float) -> Report:
+        """What learner and model's own code say of completions: for the check at load."""
+        return reading.read(self, completions, temperature)
 
     # -- weights and checkpoints --------------------------------------------------------------
 

@@ -132,7 +132,6 @@ class TRLLearner(Learner):
         scale = len(feed) / sum(sizes)
         return [inputs | {"share": scale * n} for inputs, n in zip(feed, sizes, strict=True)]
 
-
     def _batches_of_one_length(self, groups: list[TokenGroup]) -> list[MicroBatch]:
         """GRPOTrainer pads prompts on the left and gives no positions, which moves GPT-2's: such models
         get prompts of one length at a time."""

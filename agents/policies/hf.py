@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from agents import precision
+from agents import own_code, precision
 from agents.learners import models
 from agents.model_loading import load_model, load_tokenizer
+from agents.parity import Report
 from agents.policies.base import Prompt, Sampling
 from agents.quiet import quiet
 from agents.records import Completion
@@ -69,6 +70,10 @@ class HFPolicy:
         """Weights or adapters; raises `RuntimeError` if a tensor is missing or of another shape."""
         self.model = models.take_over(self.model, weights)
         self.version = version
+
+    def read(self, completions: Sequence[Completion], temperature: float) -> Report:
+        """What the model's own code says of completions: for the check at load."""
+        return own_code.of_policy(self.model, completions, temperature, self.device)
 
     @torch.inference_mode()
     def sample(

@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
-from agents import precision
+from agents import own_code, precision
 from agents.adapters import adapter_config
 from agents.model_files import model_folder
+from agents.parity import Report
 from agents.policies.base import Prompt, Sampling
 from agents.policies.hf import encode
 from agents.quiet import quiet
@@ -49,6 +50,7 @@ class VLLMPolicy:
         quiet()
         torch.set_num_threads(threads)  # before vLLM, which lets nobody change them
         self.chat, self.config, self.version = chat, config, 0
+        self.name = model
         folder = model_folder(model)
         vllm = _import_vllm()
         self.vllm = vllm
@@ -58,9 +60,10 @@ class VLLMPolicy:
             raise RuntimeError(
                 f"this vLLM is built for the {built}, but gpus={gpus:g}: write {fit}"
             )
+        self.dtype = precision.chosen(dtype, "cpu" if self.on_cpu else "cuda")
         self.engine = vllm.LLM(
             model=str(folder),
-            dtype=precision.chosen(dtype, "cpu" if self.on_cpu else "cuda"),
+            dtype=self.dtype,
             seed=0,
             trust_remote_code=False,
             load_format="safetensors",  # no pickle
@@ -85,6 +88,10 @@ class VLLMPolicy:
         self.adapter: Any = None  # a LoRARequest once an adapter has been handed over
 
     # -- sampling -----------------------------------------------------------------------------
+
+    def read(self, completions: Sequence[Completion], temperature: float, trained: bool) -> Report:
+        """What the model's own code says of completions where no learner asks it: for the check at load."""
+        return own_code.beside_engine(self.name, self.dtype, completions, temperature, trained)
 
     def sample(
         self, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]
