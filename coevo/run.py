@@ -44,6 +44,7 @@ from environments.printable import printable
 FREE = re.compile(
     r"rounds:|runtime\.|tracker\.|name:|runs_dir:|checkpoint\."
     r"|agents\.\w+\.policy\.endpoint\.(?!structured|price)"
+    r"|agents\.\w+\.learner\.mismatch_kl_max:"
 )
 # Of these, what leads elsewhere is said when it changes.
 TOLD = re.compile(
