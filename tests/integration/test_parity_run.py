@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_a_policy_in_bfloat16_stops_a_run_that_goes_on_with_a_higher_bound(tmp_p
         f"{BOUND}=1e-07", "policy hf in bfloat16, learner in float32", "resume", str(folder),
     ):  # fmt: skip
         assert part in told
-    with read(folder) as store:
+    with closing(read(folder)) as store:
         assert store.last_round() == 0
     assert [one.name for one in (folder / "checkpoints").iterdir()] == ["round-0000"]
 
