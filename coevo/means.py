@@ -7,6 +7,7 @@ import json
 import os
 
 from agents.model_files import ModelUnavailable, model_folder
+from coevo.adapter_check import check_targets
 from coevo.architecture import config_file
 from coevo.config import Config, ConfigError
 
@@ -17,6 +18,7 @@ def check_means(config: Config) -> None:
     """Raises `ConfigError` if a policy lacks its engine, or the variable that should hold its key, and
     if there is no such model."""
     check_models(config)
+    check_targets(config)
     for name in ("solver", "teacher", "generator"):
         policy = getattr(config.agents, name).policy
         here = config.runtime.address is None  # the nodes of a cluster have packages of their own

@@ -40,8 +40,11 @@ GUARDS: dict[str, Sequence[str]] = {
     "prepare.py": ("test_prepare",),
     "schedule.py": ("test_schedule",),
     "diagnostics.py": ("test_drift",),
-    "batching.py": ("test_batching", "test_learner"),
+    "batching.py": ("test_batching", "test_learner", "test_forward"),
     "forward.py": ("test_forward", "test_learner", "test_learner_options"),
+    "head.py": ("test_forward", "test_families_learner"),
+    "modes.py": ("test_families_learner",),
+    "targets.py": ("test_targets",),
     "learner.py": ("test_learner", "test_learner_options"),
 }
 
@@ -196,13 +199,30 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("before += [prompt[-1:], own]", "before += [prompt[:1], own]", "predicted from the wrong place"),
         ("positions.append(torch.arange(size, size + read))", "positions.append(own)", "positions"),
         ("sequences * group.longest > token_budget", "group.longest > token_budget", "budget"),
+        ("+ len(group.prompt_ids) - 1\n", "+ len(group.prompt_ids)\n", "padded: the wrong place"),
     ],
     "forward.py": [
+        ("token_divergence(logits, taught, kind", "token_divergence(taught, logits, kind", "teacher"),
+        ("is_causal=True", "is_causal=False", "tokens see what follows"),
+    ],
+    "head.py": [
         ("logits[part].to(found.dtype) / temperature", "logits[part].to(found.dtype)", "temperature"),
         (".softmax(-1).mul_(-pull)", ".softmax(-1).mul_(pull)", "log-softmax: sign of the gradient"),
         ("gradient[part, None] / ctx.temperature", "gradient[part, None]", "gradient: temperature"),
-        ("token_divergence(logits, taught, kind", "token_divergence(taught, logits, kind", "teacher"),
-        ("is_causal=True", "is_causal=False", "tokens see what follows"),
+        (
+            "forward(_Causal(self.causal, body), return_dict=True).logits",
+            "self.causal.get_output_embeddings()(states[None])",
+            "the head applied bare",
+        ),
+    ],
+    "modes.py": [
+        ("model.train(dropout)", "model.train()", "dropout where none was asked for"),
+        ("layer.training = False", "pass", "dropout in layers that are computed again"),
+        ("layer.training = True\n\n\ndef _recomputed", "pass\n\n\ndef _recomputed", "nothing is"),
+    ],
+    "targets.py": [
+        ("        and module is not head\n", "", "an adapter on the head"),
+        ("        result += names if others else [leaf]", "        result += [leaf]", "others' names"),
     ],
     "learner.py": [
         ('max(0.0, found["sum"]', '(found["sum"]', "kto: z below 0"),

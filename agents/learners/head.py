@@ -8,24 +8,41 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from agents.model_loading import ModelUnavailable
+
 LOGITS_KEPT = 2**29  # elements; above it, logits are computed once more in the backward pass
 CHUNK = 2**22  # elements of logits that are read at once, to stay in the processor's cache
 
 
 class Head:
     """(n, d) states -> (n, vocabulary) logits, by the model's own `forward`: soft caps, scales and
-    whatever else stands between its body and its logits are the model's code."""
+    whatever else stands between its body and its logits are the model's code.
+
+    Raises `ModelUnavailable` if that `forward` does more than to read its body's last states.
+    """
 
     def __init__(self, causal: Any):
         self.causal = causal
-        self.out_features: int = causal.get_output_embeddings().weight.shape[0]
+        self.out_features: int = causal.config.get_text_config().vocab_size
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        body = _Body(self.causal.base_model, _Output(states[None]))
+        output = _Output(states[None])
+        model = _Causal(self.causal, _Body(self.causal.base_model, output))
         # the class's own: what Accelerate or TRL put around the model's is of whole passes
         forward = type(self.causal).forward
-        logits = forward(_Causal(self.causal, body), return_dict=True).logits
+        try:
+            logits = forward(model, return_dict=True).logits
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ModelUnavailable(self._unusual(str(error))) from error
+        if not output.was_read:
+            raise ModelUnavailable(self._unusual("its body was not called"))
         return logits.flatten(0, 1)
+
+    def _unusual(self, reason: str) -> str:
+        return (
+            f"a model of type {self.causal.config.model_type} cannot be trained: its logits are not "
+            f"computed from the last states of its body alone ({reason}); take another model"
+        )
 
 
 class _Causal:
@@ -46,6 +63,7 @@ class _Body:
         self.module, self._output = module, output
 
     def __call__(self, *_: Any, **__: Any) -> _Output:
+        self._output.was_read = True
         return self._output
 
     def __getattr__(self, name: str) -> Any:
@@ -58,7 +76,7 @@ class _Output:
     """What a body returns, of any class of outputs: states, and nothing else."""
 
     def __init__(self, states: torch.Tensor):
-        self.last_hidden_state = states
+        self.last_hidden_state, self.was_read = states, False
 
     def __getattr__(self, name: str) -> None:
         return None

@@ -91,6 +91,7 @@ class Learner:
         no dropout but with `dropout`, which is of supervised objectives.
         """
         models.activate(self.model, self.role)
+        self.model.eval()
         kind, settings = resolved(self.config, objective)
         _check(settings)
         beta = schedule.beta(settings, schedule.progress(settings, version - 1, 0.0))

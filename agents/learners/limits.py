@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-SUPERVISED = ("sft", "rft", "distill")  # which compare no probabilities with those of before
+SUPERVISED = ("sft", "rft", "distill")  # which compare no probability with one of before
 
 
 def refusal(settings: Any, role: str = "") -> str | None:

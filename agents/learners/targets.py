@@ -29,11 +29,10 @@ def chosen(model: Any, targets: Sequence[str]) -> list[str]:
     layers = linear(model)
     if (found := unknown(layers, targets)) is not None:
         raise ValueError(f"learner.lora.targets: {found}")
-    if list(targets) != [ALL]:
-        return list(targets)
     by_leaf = defaultdict(list)
     for name in layers:
-        by_leaf[_leaf(name)].append(name)
+        if any(_matches(name, target) for target in targets):
+            by_leaf[_leaf(name)].append(name)
     everything = [name for name, _ in _modules(model)]
     result: list[str] = []
     for leaf, names in by_leaf.items():
@@ -69,14 +68,12 @@ def _of_experts(kind: str) -> Iterable[str]:
 
 def unknown(layers: Sequence[str], targets: Sequence[str]) -> str | None:
     """What is wrong with targets, given the names of the linear layers; None if nothing is."""
+    if not layers:
+        return "the model has no linear layer that can have an adapter; write lora.rank=0"
     known = ", ".join(dict.fromkeys(map(_leaf, layers)))
     if not targets or (ALL in targets and len(targets) > 1):
         return f"{list(targets)} is neither [{ALL}] nor some of {known}"
-    missing = [
-        target
-        for target in targets
-        if target != ALL and not any(f".{name}".endswith(f".{target}") for name in layers)
-    ]
+    missing = [target for target in targets if not any(_matches(name, target) for name in layers)]
     if missing:
         return (
             f"the model has no linear layer {', '.join(missing)}; write some of {known}, or [{ALL}]"
@@ -102,6 +99,11 @@ def _modules(model: Any) -> Iterator[tuple[str, Any]]:
             continue
         inside = f"{name}." if hasattr(module, "get_base_layer") else None
         yield name, module.get_base_layer() if inside else module
+
+
+def _matches(name: str, target: str) -> bool:
+    """As PEFT has it: a whole name, or its last parts."""
+    return target == ALL or f".{name}".endswith(f".{target}")
 
 
 def _leaf(name: str) -> str:

@@ -18,7 +18,8 @@ LORA = [
     "agents.solver.learner.lora.rank=4",
     "agents.generator.learner.lora.rank=4",
     "agents.generator.learner.optimizer=adafactor",
-    "agents.solver.learner.lora.dropout=0.1",
+    "agents.generator.learner.dropout=true",
+    "agents.generator.learner.lora.dropout=0.1",
 ]
 
 

@@ -6,7 +6,6 @@ mode. Where a family has dropout, its configuration here has it on.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -15,85 +14,33 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import dispatch_model
+from transformers import GPT2LMHeadModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from agents.learners.learner import Learner
-from agents.learners.trl import TRLLearner
-from agents.records import Completion, Group
-from coevo.config import LearnerConfig, LoraConfig
-from tests.families import FAMILIES, save_family
+from agents.learners.batching import Row, TokenGroup
+from agents.learners.forward import Forward
+from agents.model_loading import ModelUnavailable, load_model
+from agents.records import Group
+from tests.families import save_family
+from tests.unit.agents.families_learning import EACH, EPSILON, IDS, Folder, alone, groups, learner
 
-LONGEST = 20
-LORA = LoraConfig(rank=2, alpha=4.0)
-# Prompts of several lengths, completions of several lengths; windows of eight tokens are left behind.
-IDS: tuple[tuple[tuple[int, ...], tuple[tuple[int, ...], ...]], ...] = (
-    ((5, 9, 12, 7), ((8, 11, 4, 13, 6, 1), (9, 4, 1), (14, 10, 1))),
-    ((6, 3, 15, 8, 9, 12, 5, 11, 7, 10, 13), ((7, 12, 1), (5, 8, 9, 14, 3, 12, 6, 10, 1), (4, 1))),
-    ((10,), ((3, 5, 1), (13, 6, 9, 7, 1), (12, 1))),
-)
-REWARDS = (1.0, 0.0, 0.5)
+BOTH = pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+ONES = (1.0, 1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     root = tmp_path_factory.mktemp("families")
     return functools.cache(lambda family: save_family(family, root / family))
 
 
-def learner(folder: Path, objective: str, lora: bool = False, **changes: Any) -> Learner:
-    values = {
-        "lr": 0.0,
-        "threads": 1,
-        "tokens_per_micro_batch": 40,
-        "groups_per_step": 3,
-        **changes,
-    }
-    config = LearnerConfig(objective=objective, lora=LORA if lora else LoraConfig(), **values)
-    made = Learner(str(folder), config, longest=LONGEST)
-    if lora:  # adapters that do something from the start
-        torch.manual_seed(3)
-        for name, parameter in made.model.named_parameters():
-            if "lora_B" in name:
-                parameter.data.normal_(0, 0.3)
-    return made
+# -- no step is no change -------------------------------------------------------------------------
 
 
-def alone(model: Any, prompt: tuple[int, ...], ids: tuple[int, ...]) -> torch.Tensor:
-    """(t,): log-probabilities of a completion, by the model's own forward of that sequence alone."""
-    logits = model(input_ids=torch.tensor([[*prompt, *ids]]), use_cache=False).logits[0].float()
-    table = logits[len(prompt) - 1 : -1].log_softmax(-1)
-    return table.gather(-1, torch.tensor(ids)[:, None])[:, 0]
-
-
-def groups(model: Any) -> list[Group]:
-    """As if the model had drawn each completion, with its own log-probabilities."""
-    result = []
-    for number, (prompt, completions) in enumerate(IDS):
-        with torch.no_grad():
-            lines = [tuple(alone(model, prompt, ids).tolist()) for ids in completions]
-        result.append(
-            Group(
-                problem_id=str(number),
-                prompt="".join(map(str, prompt)),
-                completions=tuple(
-                    Completion(text="", prompt_ids=prompt, token_ids=ids, logprobs=line)
-                    for ids, line in zip(completions, lines, strict=True)
-                ),
-                rewards=REWARDS,
-                pairs=((0, 1), (2, 1)),
-            )
-        )
-    return result
-
-
-BOTH = pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
-EACH = pytest.mark.parametrize("family", FAMILIES)
-
-
-@EACH
-@BOTH
-def test_no_step_is_no_change(family: str, lora: bool, folder: Callable[[str], Path]) -> None:
+def unmoved(model: Path, lora: bool = False, within: float = 1e-5) -> None:
     """With lr 0, twice over: DPO's loss is ln 2 and its margin 0; ratios are 1, and none is clipped."""
-    trained = learner(folder(family), "dpo", lora, epochs=2, gradient_checkpointing=True)
+    trained = learner(model, "dpo", lora, epochs=2, gradient_checkpointing=True)
     drawn = groups(trained.model)
     metrics = trained.update(drawn, seed=1, version=1)
     assert metrics["loss"] == pytest.approx(math.log(2), abs=1e-5)
@@ -101,21 +48,42 @@ def test_no_step_is_no_change(family: str, lora: bool, folder: Callable[[str], P
     for objective in ("grpo", "gspo"):
         metrics = trained.update(drawn, seed=1, version=2, objective=objective)
         for name in ("ratio_p01", "ratio_p50", "ratio_p99", "ratio_max"):
-            assert metrics[name] == pytest.approx(1, abs=2e-5)
+            assert metrics[name] == pytest.approx(1, abs=within)
         assert metrics["mismatch_kl"] == pytest.approx(0, abs=1e-9)
         assert metrics["clip_share"] == 0
         assert metrics["grad_norm"] > 1e-3
 
 
-def dpo(model: Any, drawn: list[Group], before: Any) -> torch.Tensor:
+@EACH
+@BOTH
+def test_no_step_is_no_change(family: str, lora: bool, folder: Folder) -> None:
+    # Qwen3-Next's recurrence in float32 differs by 1.03e-5 on one token when rows are read together
+    unmoved(folder(family), lora, within=2e-5 if family == "qwen3_next" else 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "noise"), [("mixtral", {"router_jitter_noise": 0.3}), ("opt", {"layerdrop": 0.5})]
+)
+def test_other_noise_of_training_is_off_too(
+    family: str, noise: dict[str, float], tmp_path: Path
+) -> None:
+    unmoved(save_family(family, tmp_path, **noise))
+
+
+# -- three steps ----------------------------------------------------------------------------------
+
+References = dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor]
+
+
+def dpo(model: Any, drawn: list[Group], before: References) -> torch.Tensor:
     """Mean over pairs of -log σ(β · (log ratio of the chosen - that of the rejected)), β = 0.1."""
     losses = []
     for group in drawn:
-        ratios = []
-        for one in group.completions:
-            with torch.no_grad():
-                reference = before(one.prompt_ids, one.token_ids).sum()
-            ratios.append(alone(model, one.prompt_ids, one.token_ids).sum() - reference)
+        ratios = [
+            alone(model, one.prompt_ids, one.token_ids).sum()
+            - before[one.prompt_ids, one.token_ids].sum()
+            for one in group.completions
+        ]
         for chosen, rejected in group.pairs:
             losses.append(
                 -torch.nn.functional.logsigmoid(0.1 * (ratios[chosen] - ratios[rejected]))
@@ -123,7 +91,7 @@ def dpo(model: Any, drawn: list[Group], before: Any) -> torch.Tensor:
     return torch.stack(losses).mean()
 
 
-def grpo(model: Any, drawn: list[Group], _: Any) -> torch.Tensor:
+def grpo(model: Any, drawn: list[Group], before: References) -> torch.Tensor:
     """Mean over sequences of the mean over tokens of -min(ρ A, clip(ρ, 0.8, 1.2) A), without KL."""
     losses = []
     for group in drawn:
@@ -131,9 +99,10 @@ def grpo(model: Any, drawn: list[Group], _: Any) -> torch.Tensor:
         advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-4)
         for one, advantage in zip(group.completions, advantages, strict=True):
             now = alone(model, one.prompt_ids, one.token_ids)
-            ratio = (now - torch.tensor(one.logprobs)).exp()
-            clipped = ratio.clamp(0.8, 1.2)
-            losses.append(-torch.minimum(ratio * advantage, clipped * advantage).mean())
+            ratio = (now - before[one.prompt_ids, one.token_ids]).exp()
+            losses.append(
+                -torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
+            )
     return torch.stack(losses).mean()
 
 
@@ -141,14 +110,15 @@ def grpo(model: Any, drawn: list[Group], _: Any) -> torch.Tensor:
 @BOTH
 @pytest.mark.parametrize("loss", [dpo, grpo], ids=["dpo", "grpo"])
 def test_three_steps_equal_a_plain_loop(
-    family: str, lora: bool, loss: Callable[..., torch.Tensor], folder: Callable[[str], Path]
+    family: str, lora: bool, loss: Callable[..., torch.Tensor], folder: Folder
 ) -> None:
+    """The same loss, and the same weights to 1e-5; every adapter has moved, and nothing beside them."""
     settings = {"lr": 1e-3, "epochs": 3, "weight_decay": 0.01}
-    ours = learner(folder(family), loss.__name__, lora, **settings)
-    plain = learner(folder(family), loss.__name__, lora, **settings).model.eval()
+    ours, beside = (learner(folder(family), loss.__name__, lora, **settings) for _ in range(2))
+    plain = beside.model
     start = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
     drawn = groups(plain)
-    references = {
+    before = {
         (one.prompt_ids, one.token_ids): torch.tensor(one.logprobs)
         for group in drawn
         for one in group.completions
@@ -158,49 +128,128 @@ def test_three_steps_equal_a_plain_loop(
     losses = []
     for _ in range(3):
         optimizer.zero_grad()
-        step = loss(plain, drawn, lambda *key: references[key])
+        step = loss(plain, drawn, before)
         step.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         losses.append(step.item())
-    ours.optimizer.param_groups[0]["eps"] = EPSILON
     metrics = ours.update(drawn, seed=1, version=1)
     assert metrics["steps"] == 3
     assert metrics["loss"] == pytest.approx(sum(losses) / 3, rel=1e-5, abs=1e-5)
-    moved = 0
+    expected = plain.state_dict()
+    changed = set()
     for name, tensor in ours.model.state_dict().items():
-        torch.testing.assert_close(tensor, plain.state_dict()[name], rtol=1e-5, atol=1e-5)
-        changed = not torch.equal(tensor, start[name])
-        moved += changed
-        if lora:
-            assert changed == ("lora_" in name), name
-    assert moved
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-5)
+        if not torch.equal(tensor, start[name]):
+            changed.add(name)
+    assert changed if not lora else changed == {name for name in start if "lora_" in name}
 
 
-EPSILON = (
-    1e-5  # of AdamW: with 1e-8 a gradient that is rounding alone would move a weight by all of lr
-)
+# -- passes ---------------------------------------------------------------------------------------
 
 
 @EACH
-@pytest.mark.parametrize("objective", ["dpo", "grpo", "sft"])
-def test_backend_trl_is_the_same(
-    family: str, objective: str, folder: Callable[[str], Path]
+def test_logits_of_the_whole_vocabulary_are_the_models_own(family: str, folder: Folder) -> None:
+    """By the divergence from a teacher of another family, with caps and scales of its own."""
+    teacher = load_model(str(folder("gemma2" if family == "cohere" else "cohere"))).eval()
+    trained = learner(folder(family), "distill", tokens_per_micro_batch=400)
+    forward = Forward(device="cpu", dtype="float32", temperature=0.7)
+    (batch,) = trained._batches(_tokenized())
+    found, apart = forward.with_divergences(trained.model, teacher, batch, "forward", 0.5)
+    lines = (ids for _, completions in _in_order() for ids in completions)
+    prompts = (prompt for prompt, completions in _in_order() for _ in completions)
+    for row, (prompt, ids) in enumerate(zip(prompts, lines, strict=True)):
+        whole = torch.tensor([[*prompt, *ids]])
+        tables = [
+            (model(input_ids=whole, use_cache=False).logits[0] / 0.7)[len(prompt) - 1 : -1]
+            for model in (teacher, trained.model)
+        ]
+        p, q = (table.float().log_softmax(-1) for table in tables)
+        own = q.gather(-1, torch.tensor(ids)[:, None])[:, 0]
+        torch.testing.assert_close(found[row, : len(ids)], own, rtol=1e-6, atol=1e-5)
+        divergence = (p.exp() * (p - q)).sum(-1)
+        torch.testing.assert_close(apart[row, : len(ids)], divergence, rtol=1e-5, atol=1e-5)
+
+
+@EACH
+def test_checkpointing_runs_each_layer_again_and_changes_nothing(
+    family: str, folder: Folder
 ) -> None:
-    """Two epochs of one step each, prompts of several lengths in one micro-batch."""
-    changes: dict[str, Any] = {"lr": 1e-3, "epochs": 2, "tokens_per_micro_batch": 400}
-    if objective == "sft":
-        changes["reduction"] = "token"
-    own = learner(folder(family), objective, **changes)
-    trl = TRLLearner(str(folder(family)), own.config, longest=LONGEST)
-    drawn = groups(own.model)
-    if objective == "sft":
-        drawn = [dataclasses.replace(group, rewards=(1.0,) * 3) for group in drawn]
-    for one in (own, trl):
-        one.optimizer.param_groups[0]["eps"] = EPSILON
-    ours, theirs = (one.update(drawn, seed=1, version=1) for one in (own, trl))
-    for name in ("loss", "grad_norm"):
-        assert theirs[name] == pytest.approx(ours[name], rel=1e-4, abs=1e-6)
-    weights = trl.model.state_dict()
-    for name, tensor in own.model.state_dict().items():
-        torch.testing.assert_close(tensor, weights[name], rtol=1e-5, atol=1e-5)
+    kept, again = (
+        learner(folder(family), "sft", gradient_checkpointing=on, tokens_per_micro_batch=400)
+        for on in (False, True)
+    )
+    runs: list[str] = []
+    for name, layer in again.model.named_modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer.register_forward_pre_hook(lambda _, __, name=name: runs.append(name))
+    drawn = groups(kept.model, ONES)
+    first, second = (one.update(drawn, seed=1, version=1) for one in (kept, again))
+    assert len(runs) == 2 * len(set(runs)) > 0
+    assert second["loss"] == first["loss"]
+    assert second["grad_norm"] == pytest.approx(first["grad_norm"], rel=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "opt", "gemma2"])
+def test_layers_that_accelerate_places_are_read_as_they_are(family: str, folder: Folder) -> None:
+    """The hooks of `device_map`, as with several GPUs, around each part of the model and around it all."""
+    trained = learner(folder(family), "sft", tokens_per_micro_batch=400)
+    (batch,) = trained._batches(_tokenized())
+    expected = trained.forward.logprobs(trained.model, batch)
+    parts = {
+        name: "cpu" for name, module in trained.model.named_modules() if list(module.parameters())
+    }
+    placed = dispatch_model(trained.model, {n: d for n, d in parts.items() if n}, force_hooks=True)
+    assert hasattr(placed, "_hf_hook")
+    assert torch.equal(trained.forward.logprobs(placed, batch), expected)
+
+
+def test_a_model_with_more_than_a_body_and_a_head_is_refused_by_name(folder: Folder) -> None:
+    class Other(GPT2LMHeadModel):
+        def forward(self, input_ids: Any = None, **_: Any) -> Any:
+            return self.lm_head(self.transformer.wte(input_ids))
+
+    trained = learner(folder("gpt2"), "sft")
+    trained.model.__class__ = Other
+    with pytest.raises(
+        ModelUnavailable, match="a model of type gpt2 cannot be trained: its logits"
+    ):
+        trained.update(groups(load_model(str(folder("gpt2"))), ONES), seed=1, version=1)
+
+
+# -- dropout by choice ----------------------------------------------------------------------------
+
+DROPPING = ("gpt2", "opt", "gpt_neox", "llama", "qwen2", "phi3", "falcon")
+
+
+@pytest.mark.parametrize("family", DROPPING)
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_a_supervised_objective_may_have_dropout(
+    family: str, checkpointing: bool, folder: Folder
+) -> None:
+    """Then a loss depends on the seed, and on it alone; and what it is to learn from is read without."""
+    made = [
+        learner(folder(family), "rft", dropout=on, gradient_checkpointing=checkpointing)
+        for on in (False, True)
+    ]
+    drawn = groups(made[0].model)
+    off, first, again, other = (
+        made[on].update(drawn, seed=seed, version=1)
+        for on, seed in ((False, 1), (True, 1), (True, 1), (True, 2))
+    )
+    assert first["loss"] == again["loss"]
+    assert len({one["loss"] for one in (off, first, other)}) == 3
+    assert first["mismatch_kl"] == off["mismatch_kl"] == pytest.approx(0, abs=1e-9)
+    assert not any(module.training for module in made[1].model.modules())
+
+
+def _in_order() -> list[tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]]:
+    """As a micro-batch has the groups: the shortest first."""
+    return sorted(IDS, key=lambda group: len(group[0]) + max(map(len, group[1])))
+
+
+def _tokenized() -> list[TokenGroup]:
+    return [
+        TokenGroup(prompt_ids=prompt, rows=[Row(token_ids=ids) for ids in completions], pairs=[])
+        for prompt, completions in IDS
+    ]

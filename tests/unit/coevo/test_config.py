@@ -402,6 +402,28 @@ def test_a_sweep_without_end_is_refused_before_it_is_made(
             ["learner@agents.solver.learner=dapo", "agents.solver.sampling.top_p=0.9"],
             "needs top_p=1",
         ),
+        (
+            ["agents.solver.learner.dropout=true"],
+            "agents.solver.learner.dropout=true: objective dpo compares probabilities with those of "
+            "the sampling or of a reference, and dropout would change them at random; write "
+            "agents.solver.learner.dropout=false, or one of the objectives sft, rft, distill",
+        ),
+        (
+            ["agents.solver.learner.lora.rank=4", "agents.solver.learner.lora.dropout=0.1"],
+            "agents.solver.learner.lora.dropout=0.1: objective dpo compares probabilities",
+        ),
+        (
+            ["agents.generator.learner.lora.rank=4", "agents.generator.learner.lora.dropout=0.1"],
+            "agents.generator.learner.lora.dropout=0.1 is used only with "
+            "agents.generator.learner.dropout=true",
+        ),
+        (
+            [
+                "agents.generator.learner.dropout=true",
+                "agents.generator.learner.lora.dropout=0.1",
+            ],
+            "write agents.generator.learner.lora.rank=16",
+        ),
     ],
 )
 def test_what_learners_ask_for_is_said(overrides: list[str], expected: str) -> None:
