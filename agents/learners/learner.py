@@ -228,7 +228,7 @@ class Learner:
         limit = self.config.mismatch_kl_max
         if figure is None or limit is None or figure <= limit:  # no number is not below anything
             return
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(set_to_none=True)
         raise MismatchTooLarge(figure, limit, untouched)
 
     def _batches(self, groups: Sequence[TokenGroup]) -> list[MicroBatch]:

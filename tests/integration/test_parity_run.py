@@ -83,7 +83,7 @@ def test_ranks_take_part_and_decide_alike(tmp_path: Path) -> None:
     """Two ranks on Ray: they are compared as one learner, and one error is what both raise."""
     two = ("runtime=ray", "agents.solver.learner.ranks=2", "loop.feed=teacher", "rounds=1")
     few = ("loop.train_generator=false", "agents.solver.workers=1")
-    with pytest.raises(RunError, match="round 1, agents.solver: mismatch_kl is"):
+    with pytest.raises(RunError, match=r"round 1, agents\.solver: mismatch_kl is"):
         run(tmp_path, *two, *few, "agents.solver.policy.dtype=bfloat16", f"{BOUND}=1e-7")
     with closing(read(tmp_path / "small")) as store:
         assert store.last_round() == 0
