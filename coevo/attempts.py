@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agents.learners.mismatch import MismatchTooLarge
 from agents.records import (
     Attempt,
     Failure,
@@ -15,7 +16,8 @@ from agents.records import (
     Solution,
 )
 from agents.roles.solver import solver_prompt
-from coevo import failing
+from coevo import failing, mismatch
+from coevo.claim import RunError
 from coevo.clock import Clock
 from coevo.config import Config
 from coevo.curriculum import Curriculum, Standing
@@ -142,10 +144,16 @@ class Attempting:
         return {attempt.id: found[i].diagnosis for i, (_, attempt) in enumerate(failed)}
 
     def learn(self, member: Member, groups: Sequence[Group], t: int) -> dict[str, float]:
-        """One update of a role; afterwards all its workers sample from the new weights."""
+        """One update of a role; afterwards all its workers sample from the new weights.
+
+        Raises `RunError` if the policy did not draw what the learner computes.
+        """
         self.tracker.phase(t, "learn")
         with self.clock.part("learn"):
-            metrics = member.learn(groups, derive(self.config.seed, "learn", member.name, t))
+            try:
+                metrics = member.learn(groups, derive(self.config.seed, "learn", member.name, t))
+            except MismatchTooLarge as error:
+                raise RunError(mismatch.told(error, self.config, member.name, t)) from error
         self.clock.detail(f"hand_over/{member.name}", member.hand_over_seconds)
         return metrics
 

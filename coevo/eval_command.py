@@ -14,7 +14,7 @@ from rich.console import Console
 
 from agents.model_files import ModelUnavailable, model_folder
 from agents.remote import make_runtime
-from coevo import checkpoint, compose
+from coevo import checkpoint, compose, load_check
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import measure
@@ -310,6 +310,8 @@ def measure_all(
     runtime = make_runtime(config.runtime.kind, config.runtime.address, config.runtime.restarts)
     try:
         team = Team(config, runtime)
+        environment = make_environment(config.environment)
+        load_check.check(team, environment, benchmark.problems)
 
         def measured(weights: str) -> Timed:
             print(f"measuring {weights}: {len(benchmark.problems)} problems x {k}", file=sys.stderr)
@@ -330,6 +332,7 @@ def measure_all(
             return {"base": base, latest: base}, state["round"]
         checkpoint.require(folder, state["versions"], [m.name for m in team.trained()])
         team.load(folder, state["versions"])
+        load_check.check(team, environment, benchmark.problems)
         return {"base": base, latest: measured(latest)}, state["round"]
     finally:
         runtime.close()

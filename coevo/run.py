@@ -14,7 +14,7 @@ from typing import Any
 
 import environments
 from agents.remote import InlineRuntime, Runtime, RuntimeUnfit, WorkerLost, make_runtime
-from coevo import checkpoint, compose, places
+from coevo import checkpoint, compose, load_check, places
 from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
@@ -44,6 +44,7 @@ from environments.printable import printable
 FREE = re.compile(
     r"rounds:|runtime\.|tracker\.|name:|runs_dir:|checkpoint\."
     r"|agents\.\w+\.policy\.endpoint\.(?!structured|price)"
+    r"|agents\.\w+\.learner\.mismatch_kl_max:"
 )
 # Of these, what leads elsewhere is said when it changes.
 TOLD = re.compile(
@@ -184,6 +185,8 @@ class Session:
             self.folder / "logs",
         )
         self.team = Team(config, self.runtime)
+        if first == 0:
+            load_check.check(self.team, self.environment, self.given.seeds)
         self.tracker.start(self._info(first))
         self.watch.note("metrics.jsonl", "run.db-wal")
         self.curriculum = self._curriculum()
@@ -197,6 +200,7 @@ class Session:
             source = checkpoint.folder_of(self._checkpoints(), first - 1)
             checkpoint.require(source, self.versions, [m.name for m in self.team.trained()])
             self.team.load(source, self.versions)
+            load_check.check(self.team, self.environment, self.given.seeds)
         for t in range(max(first, 1), last + 1):
             record = self.loop.round(t)
             every = config.evaluation.every

@@ -90,6 +90,7 @@ def _learner_arguments(config: RoleConfig) -> dict[str, Any]:
         "chat": config.policy.chat,
         "temperature": config.sampling.temperature,
         "longest": config.sampling.max_tokens,
+        "top_p": config.sampling.top_p,
     }
 
 

@@ -33,6 +33,8 @@ def validate(config: Config) -> None:
                 raise ConfigError(f"{path}={value!r} is not one of {', '.join(choices)}{hint}")
         elif bounds := entry.metadata.get("range"):
             low, high = bounds
+            if value is None and str(entry.type).endswith("| None"):
+                continue
             if not low <= value <= high:  # also refuses nan
                 raise ConfigError(
                     f"{path}={value} is out of range: write a value from {low} to {high}"

@@ -189,7 +189,9 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
     "diagnostics.py": [
         ("if row.policy_version < 0:", "if row.policy_version < -1:", "references have an age"),
         ("self.version - row.policy_version", "row.policy_version", "versions for ages"),
-        ("(ratios - 1 - gaps)", "(1 / ratios - 1 + gaps)", "k3 of the other divergence"),
+        ("exp(together) - 1 - together", "exp(-together) - 1 + together", "k3 the other way round"),
+        ("if age == 0 and gap", "if gap", "old attempts are a mismatch"),
+        ("if self.comparable and", "if", "greedy tokens are compared"),
         ("line[: len(drawn)]", "line[-len(drawn) :]", "aligned at the wrong end"),
     ],
     "batching.py": [

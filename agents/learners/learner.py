@@ -15,15 +15,17 @@ import torch
 
 from agents import precision
 from agents.finite import check_weights
-from agents.learners import limits, models, modes, ranks, schedule
+from agents.learners import limits, models, modes, ranks, reading, schedule
 from agents.learners.batching import MicroBatch, TokenGroup, micro_batches
-from agents.learners.diagnostics import Drift
+from agents.learners.diagnostics import Drift, mismatch_kl
 from agents.learners.forward import Forward
 from agents.learners.inputs import Counts, LossInputs
+from agents.learners.mismatch import MismatchTooLarge
 from agents.learners.objectives import Objective, resolved
 from agents.learners.prepare import prepare
+from agents.parity import Report
 from agents.quiet import keep_memory, quiet
-from agents.records import Group
+from agents.records import Completion, Group
 from agents.tokens import Tokens, read, within
 
 Metrics = dict[str, float]
@@ -37,10 +39,10 @@ class Learner:
     """Owns a model's weights, or adapters beside frozen ones, and moves them by an optimizer.
 
     `config` is a `LearnerConfig`; with dtype bfloat16 the forward runs under autocast. What is
-    trained is held in float32, what is frozen (the base of a LoRA) in `config.dtype`. Temperature and
-    `longest`, the tokens that a completion may have, are those of the sampling. `base` is a model that
-    another role's learner holds, beside whose adapters this one puts its own, called `role`. Raises
-    `ValueError` where a learner cannot do what the configuration asks.
+    trained is held in float32, what is frozen (the base of a LoRA) in `config.dtype`. Temperature,
+    `top_p` and `longest`, the tokens that a completion may have, are those of the sampling. `base` is a
+    model that another role's learner holds, beside whose adapters this one puts its own, called `role`.
+    Raises `ValueError` where a learner cannot do what the configuration asks.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Learner:
         longest: int = 1,
         role: str = models.DEFAULT,
         base: Any = None,
+        top_p: float = 1.0,
     ):
         _check(resolved(config)[1])
         quiet()
@@ -59,6 +62,7 @@ class Learner:
         dtype = precision.chosen(config.dtype, models.device(config.gpus))
         config = dataclasses.replace(config, dtype=dtype)
         self.name, self.config, self.chat, self.longest = model, config, chat, longest
+        self.comparable = temperature > 0 and top_p >= 1  # whether drawn from what is learned
         self.role, self.world = role, ranks.join(config)
         self.model, self.tokenizer, self.device = models.load(model, config, role, base)
         self.tokens = read(model, chat, self.tokenizer)
@@ -90,7 +94,8 @@ class Learner:
 
         The reference policy is the weights at the start of the call, or those before all training
         (`reference: base`). What gives no gradient is left out and counted. Raises `BadGroup` before
-        any weight is touched. There is no dropout but with `dropout`, which is of supervised objectives.
+        any weight is touched, and `MismatchTooLarge` then or, for the whole update, after it. There is
+        no dropout but with `dropout`, which is of supervised objectives.
         """
         models.activate(self.model, self.role)
         self.model.eval()
@@ -104,9 +109,10 @@ class Learner:
         torch.manual_seed(seed + self.world.rank)  # of dropout, where it is asked for
         plan = list(_plan(tokenized, settings, seed))
         fresh = self._look_back(plan, tokenized, kind, settings)
-        drift, sums, skipped = Drift(self.version), Counter[str](), 0
+        drift, sums, skipped = Drift(self.version, self.comparable), Counter[str](), 0
         if settings.dropout:  # the steps' own passes do not tell what the policy drew from
             self._watch(tokenized, drift)
+            self._agree(drift)
         with modes.steps(self.model, settings.dropout):
             for number, chosen in enumerate(plan):
                 done = schedule.progress(settings, version - 1, number / len(plan))
@@ -118,7 +124,8 @@ class Learner:
                 skipped += int(metrics.pop("skipped", 0))
                 sums.update(metrics)
                 self.steps += 1
-        drift.gaps, drift.ages = self.world.all(drift.gaps), self.world.all(drift.ages)
+        drift.rows = self.world.all(drift.rows)
+        self._bounded(mismatch_kl(drift.rows), untouched=False)
         if self.device == "cuda":
             torch.cuda.empty_cache()  # a sleeping engine takes its memory back
         self.version = version
@@ -204,6 +211,8 @@ class Learner:
             loss.backward()
             totals.update({"loss": loss.item(), **metrics})
         self.world.exchange(groups, fresh)
+        if drift is not None:
+            self._agree(drift)
         totals = self.world.sum(totals)
         norm = self.world.clip(self.model.parameters(), self.config.clip)
         totals.update({"grad_norm": norm.item()})
@@ -213,6 +222,20 @@ class Learner:
             totals = Counter(skipped=1)
         self.optimizer.zero_grad()
         return totals
+
+    def _agree(self, drift: Drift) -> None:
+        """Before an update's first step: raises `MismatchTooLarge`, on every rank alike."""
+        if drift.agreed or self.config.mismatch_kl_max is None:
+            return
+        drift.agreed = True
+        self._bounded(mismatch_kl(self.world.all(drift.rows)), untouched=True)
+
+    def _bounded(self, figure: float | None, untouched: bool) -> None:
+        limit = self.config.mismatch_kl_max
+        if figure is None or limit is None or figure <= limit:  # no number is not below anything
+            return
+        self.optimizer.zero_grad(set_to_none=True)
+        raise MismatchTooLarge(figure, limit, untouched)
 
     def _batches(self, groups: Sequence[TokenGroup]) -> list[MicroBatch]:
         budget, pad = self.config.tokens_per_micro_batch, self.tokens.pad
@@ -268,6 +291,10 @@ class Learner:
             pairs=batch.pairs().to(device),
             baseline=baseline,
         )
+
+    def read(self, completions: Sequence[Completion], temperature: float) -> Report:
+        """What learner and model's own code say of completions: for the check at load."""
+        return reading.read(self, completions, temperature)
 
     # -- weights and checkpoints --------------------------------------------------------------
 

@@ -49,9 +49,10 @@ class TRLLearner(Learner):
         chat: bool = False,
         temperature: float = 1.0,
         longest: int = 1,
+        top_p: float = 1.0,
     ):
         _check(resolved(config)[1], temperature)
-        super().__init__(model, config, chat, temperature, longest)
+        super().__init__(model, config, chat, temperature, longest, top_p=top_p)
         self.trainer: Any = None
         self.built_for: Any = None  # the settings that the trainer was built with
 
@@ -80,6 +81,8 @@ class TRLLearner(Learner):
         drift: Drift | None = None,
     ) -> Counter[str]:
         self._look(groups, fresh, drift)
+        if drift is not None:
+            self._agree(drift)
         if self.trainer is None or settings != self.built_for:
             self.trainer = trl_trainers.build(self, settings)
             self.built_for = settings

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from agents import precision
+from agents import own_code, precision
 from agents.finite import BrokenModel
 from agents.learners import models
 from agents.model_loading import load_model
+from agents.parity import Report
 from agents.policies.base import Prompt, Sampling, failed
 from agents.quiet import quiet
 from agents.records import Completion
@@ -65,6 +66,10 @@ class HFPolicy:
         """Weights or adapters; raises `RuntimeError` if a tensor is missing or of another shape."""
         self.model = models.take_over(self.model, weights)
         self.version = version
+
+    def read(self, completions: Sequence[Completion], temperature: float) -> Report:
+        """What the model's own code says of completions: for the check at load."""
+        return own_code.of_policy(self.model, completions, temperature, self.device)
 
     @torch.inference_mode()
     def sample(

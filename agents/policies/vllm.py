@@ -17,10 +17,11 @@ from typing import Any
 
 import torch
 
-from agents import precision
+from agents import own_code, precision
 from agents.adapters import adapter_config
 from agents.finite import BrokenModel
 from agents.model_files import model_folder
+from agents.parity import Report
 from agents.policies.base import Prompt, Sampling, failed
 from agents.quiet import quiet
 from agents.records import Completion
@@ -62,9 +63,10 @@ class VLLMPolicy:
             raise RuntimeError(
                 f"this vLLM is built for the {built}, but gpus={gpus:g}: write {fit}"
             )
+        self.dtype = precision.chosen(dtype, "cpu" if self.on_cpu else "cuda")
         self.engine = vllm.LLM(
             model=str(folder),
-            dtype=precision.chosen(dtype, "cpu" if self.on_cpu else "cuda"),
+            dtype=self.dtype,
             seed=0,
             trust_remote_code=False,
             load_format="safetensors",  # no pickle
@@ -88,6 +90,10 @@ class VLLMPolicy:
         self.adapter: Any = None  # a LoRARequest once an adapter has been handed over
 
     # -- sampling -----------------------------------------------------------------------------
+
+    def read(self, completions: Sequence[Completion], temperature: float, trained: bool) -> Report:
+        """What the model's own code says of completions where no learner asks it: for the check at load."""
+        return own_code.beside_engine(self.name, self.dtype, completions, temperature, trained)
 
     def sample(
         self, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]

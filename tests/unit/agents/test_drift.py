@@ -84,6 +84,22 @@ def test_staleness_by_hand() -> None:
     assert got["ratio_max"] == pytest.approx(4.0, abs=1e-6)
 
 
+def test_older_versions_are_no_mismatch() -> None:
+    """A token of the learner's version with ratio 2, and one of the version before with ratio 4: k3 is that
+    of the first, 2 - 1 - log 2 = 0.306853; the quantiles are of both."""
+    drift = Drift(version=7)
+    watch(drift, row([2.0], version=7), row([4.0], version=6))
+    got = drift.metrics()
+    assert got["mismatch_kl"] == pytest.approx(0.306853, abs=1e-6)
+    assert got["ratio_max"] == pytest.approx(4.0, abs=1e-6)
+
+
+def test_draws_from_another_distribution_have_an_age_alone() -> None:
+    drift = Drift(version=7, comparable=False)
+    watch(drift, row([2.0], version=7))
+    assert drift.metrics() == {"staleness": 0.0, "staleness_max": 0}
+
+
 def test_references_are_not_counted() -> None:
     """No policy drew them: they have neither an age nor a ratio."""
     drift = Drift(version=7)
