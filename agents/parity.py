@@ -16,12 +16,18 @@ from agents.records import Completion
 
 TOKENS, SAMPLES = 4, 2  # drawn of each prompt: few, and prompts shared by two rows
 # Times the sampling's temperature: a model that is sure of its tokens gives them all the logarithm of
-# one, whatever is wrong with its logits.
-HEAT = 4.0
+# one, whatever is wrong with its logits. vLLM samples at temperatures up to 2.
+HEAT, HOTTEST_ENGINE = 4.0, 2.0
 PRECISE = 1e-4  # nats, of any token, where both sides compute in float32
 # In bfloat16 nats of the mean token, for a mixture of experts may send a single one another way: within
 # one process, where both sides round the same weights, and across two. docs/models.md: what was measured.
 WITHIN, ACROSS = 0.05, 0.25
+
+
+def heat(temperature: float, engine: bool) -> float:
+    """By what the sampling's temperature is multiplied for the draw."""
+    return min(HEAT, HOTTEST_ENGINE / temperature) if engine else HEAT
+
 
 Lines = tuple[tuple[float, ...], ...]
 

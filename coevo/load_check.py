@@ -16,7 +16,7 @@ from agents.parity import Difference, Reading, Report
 from agents.policies import Prompt, Sampling
 from agents.prompts import fill
 from agents.records import Completion
-from agents.remote import RuntimeUnfit
+from agents.remote import RuntimeUnfit, WorkerLost
 from agents.roles.generator import generator_prompt
 from agents.roles.solver import solver_prompt
 from coevo.config import RoleConfig, TeacherConfig
@@ -50,6 +50,8 @@ def check(team: Team, environment: Environment, problems: Sequence[Problem]) -> 
         role: RoleConfig = getattr(team.config.agents, member.name)
         if role.policy.name not in ("hf", "vllm"):
             continue
+        if role.policy.name == "vllm" and member.learner is not None:
+            _hand_over(member, role)
         compared = _compare(member, role, environment, problems)
         if compared.told:
             told = f"agents.{member.name}: not compared with its model's own code: {compared.told}"
@@ -61,7 +63,9 @@ def check(team: Team, environment: Environment, problems: Sequence[Problem]) -> 
 def _compare(
     member: Member, role: RoleConfig, environment: Environment, problems: Sequence[Problem]
 ) -> Compared:
-    temperature = parity.HEAT * (role.sampling.temperature or 1.0)  # 1.0: as the learner reads it
+    asked = role.sampling.temperature or 1.0  # 1.0: as the learner reads it
+    heat = parity.heat(asked, engine=role.policy.name == "vllm")
+    temperature = heat * asked
     sampling = Sampling(temperature=temperature, max_tokens=parity.TOKENS)
     prompts = _prompts(member.name, role, environment, problems)
     seeds = [derive(0, "load check", number) for number in range(len(prompts))]
@@ -80,13 +84,27 @@ def _compare(
         precise=reports[0].precise,
     )
     if member.learner is not None:
-        reports.append(member.learner.call("read", completions, temperature))
+        reports.append(member.learner.call("read", completions, temperature, heat))
     readings = [engine, *(reading for report in reports for reading in report.readings)]
     _refuse(member.name, role.model, reports[-1].family, readings)
     if (taught := reports[-1].taught) is not None:
         teacher = role.learner.teacher
         _refuse(member.name, teacher, taught.family, taught.readings, "learner.teacher")
     return Compared(role=member.name, found=parity.furthest(readings), told=reports[0].unread)
+
+
+def _hand_over(member: Member, role: RoleConfig) -> None:
+    """What an engine cannot take over from its learner is known before any work."""
+    try:
+        member.hand_over()
+    except WorkerLost:
+        raise
+    except Exception as error:  # an engine raises what it likes
+        raise CodeDisagrees(
+            f"agents.{member.name}: policy vllm does not take over the weights of {role.model} "
+            f"({type(error).__name__}: {error}); write policy@agents.{member.name}.policy=hf, or "
+            f"agents.{member.name}.learner.lora.rank=16, whose adapters are handed over in another way"
+        ) from error
 
 
 def _asked_of_policy(

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from agents.learners import limits, trl_limits
+from agents.parity import HOTTEST_ENGINE
 from coevo import places
 from coevo.config import (
     POLICY_GRADIENT,
@@ -93,6 +94,7 @@ def _validate_relations(config: Config) -> None:
         )
     for role in ("solver", "teacher", "generator"):
         _validate_engine(f"agents.{role}", getattr(config.agents, role), config.runtime.kind)
+    _validate_temperatures(config)
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")
@@ -246,6 +248,23 @@ def _validate_teacher(teacher: TeacherConfig) -> None:
         raise ConfigError(
             f"agents.teacher.judge={teacher.judge} needs agents.teacher.prompts.verify"
         )
+
+
+def _validate_temperatures(config: Config) -> None:
+    """What each engine samples at."""
+    agents = config.agents
+    for role, where, sampling in (
+        (agents.solver, "agents.solver.sampling", agents.solver.sampling),
+        (agents.solver, "evaluation.sampling", config.evaluation.sampling),
+        (agents.teacher, "agents.teacher.sampling", agents.teacher.sampling),
+        (agents.teacher, "agents.teacher.judging", agents.teacher.judging),
+        (agents.generator, "agents.generator.sampling", agents.generator.sampling),
+    ):
+        if role.policy.name == "vllm" and sampling.temperature > HOTTEST_ENGINE:
+            raise ConfigError(
+                f"{where}.temperature={sampling.temperature:g}: vLLM samples at temperatures up to "
+                f"{HOTTEST_ENGINE:g}; write that or less, or use policy hf"
+            )
 
 
 def _validate_engine(where: str, block: RoleConfig, runtime: str) -> None:

@@ -292,9 +292,9 @@ class Learner:
             baseline=baseline,
         )
 
-    def read(self, completions: Sequence[Completion], temperature: float) -> Report:
+    def read(self, completions: Sequence[Completion], temperature: float, heat: float) -> Report:
         """What learner and model's own code say of completions: for the check at load."""
-        return reading.read(self, completions, temperature)
+        return reading.read(self, completions, temperature, heat)
 
     # -- weights and checkpoints --------------------------------------------------------------
 

@@ -218,6 +218,9 @@ def _adapter_state(model: Any, role: str = DEFAULT) -> dict[str, torch.Tensor]:
 def _adapter_settings(model: Any, role: str) -> dict[str, Any]:
     settings = model.peft_config[role].to_dict()
     settings["target_modules"] = sorted(settings["target_modules"])
+    del settings[
+        "base_model_name_or_path"
+    ]  # a folder of this machine, and these bytes are digested
     return {key: value for key, value in settings.items() if _plain(value)}
 
 

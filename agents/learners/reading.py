@@ -12,15 +12,17 @@ import torch
 from agents import own_code
 from agents.learners import models, modes
 from agents.learners.batching import Row, TokenGroup
-from agents.parity import HEAT, Reading, Report
+from agents.parity import Reading, Report
 from agents.records import Completion
 
 NOTED = ("ref_logprobs",)
 
 
-def read(learner: Any, completions: Sequence[Completion], temperature: float) -> Report:
+def read(
+    learner: Any, completions: Sequence[Completion], temperature: float, heat: float
+) -> Report:
     """The learner's passes as in an update's steps, and the model's own; of a distillation the teacher's
-    too. `temperature` is that of the draw, `HEAT` times the sampling's. Changes neither weights nor
+    too. `temperature` is that of the draw, `heat` times the sampling's. Changes neither weights nor
     random streams. Every rank must take part.
     """
     models.activate(learner.model, learner.role)
@@ -38,7 +40,7 @@ def read(learner: Any, completions: Sequence[Completion], temperature: float) ->
         family = models.causal(model).config.model_type
         return Report(family=family, precise=own.precise, readings=(own, passed))
 
-    with _streams_kept(), _heated(learner):
+    with _streams_kept(), _heated(learner, heat):
         report = both(learner.model, "the learner's model's own code", "the learner")
         if learner.config.objective == "distill":
             teacher = models.teacher(learner)
@@ -66,11 +68,11 @@ def _lines(
 
 
 @contextmanager
-def _heated(learner: Any) -> Iterator[None]:
-    """Within it, the learner divides by `HEAT` times the temperature that it divides by otherwise."""
+def _heated(learner: Any, heat: float) -> Iterator[None]:
+    """Within it, the learner divides by `heat` times the temperature that it divides by otherwise."""
     before = learner.forward
     passes = getattr(before, "passes", before)  # of ranks within those that gather weights
-    heated = dataclasses.replace(passes, temperature=HEAT * passes.temperature)
+    heated = dataclasses.replace(passes, temperature=heat * passes.temperature)
     learner.forward = learner.world.forward(heated)
     try:
         yield

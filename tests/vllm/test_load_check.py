@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agents.remote import RayRuntime
@@ -9,6 +11,7 @@ from coevo.compose import compose
 from coevo.load_check import CodeDisagrees, check
 from coevo.team import Team
 from environments.arithmetic import Arithmetic
+from tests.families import save_family
 
 pytestmark = pytest.mark.vllm
 
@@ -31,3 +34,19 @@ def test_an_engine_agrees_and_another_temperature_does_not(ray: RayRuntime, lear
         config.agents.solver.sampling.temperature = 0.5  # the learner was built with another
         with pytest.raises(CodeDisagrees, match="the learner"):
             check(team, Arithmetic(), PROBLEMS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ("gemma2", r"family gemma2.*differ by"),  # vLLM's attention on CPU leaves its soft cap out
+        ("qwen3_moe", "does not take over the weights"),  # of experts, on CPU
+    ],
+)
+def test_what_an_engine_does_otherwise_is_refused(
+    ray: RayRuntime, family: str, message: str, tmp_path: Path
+) -> None:
+    folder = save_family(family, tmp_path, head_dim=32, max_position_embeddings=256)
+    team = Team(compose([*SETTINGS, f"agents.solver.model={folder}"]), ray)
+    with pytest.raises(CodeDisagrees, match=message):
+        check(team, Arithmetic(), PROBLEMS)  # type: ignore[arg-type]

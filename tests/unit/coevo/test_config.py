@@ -244,6 +244,10 @@ def test_what_is_no_override_is_refused(override: str) -> None:
             ],
             "sleep=2 drops the base weights",
         ),
+        (
+            ["policy@agents.solver.policy=vllm", "evaluation.sampling.temperature=2.5"],
+            "evaluation.sampling.temperature=2.5: vLLM samples at temperatures up to 2",
+        ),
         (ENDPOINT[:2], "agents.teacher: policy endpoint needs prompts"),
         (ENDPOINT[:3], "agents.teacher.policy.endpoint.url is no address"),
         (
