@@ -78,3 +78,60 @@ def groups(model: Any, rewards: tuple[float, ...] = REWARDS) -> list[Group]:
             )
         )
     return result
+
+
+# -- training, the obvious way --------------------------------------------------------------------
+
+STEPS: dict[str, Any] = {"lr": 1e-3, "epochs": 3, "weight_decay": 0.01}
+References = dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor]
+
+
+def dpo(model: Any, drawn: list[Group], before: References) -> torch.Tensor:
+    """Mean over pairs of -log σ(β · (log ratio of the chosen - that of the rejected)), β = 0.1."""
+    losses = []
+    for group in drawn:
+        ratios = [
+            alone(model, one.prompt_ids, one.token_ids).sum()
+            - before[one.prompt_ids, one.token_ids].sum()
+            for one in group.completions
+        ]
+        for chosen, rejected in group.pairs:
+            losses.append(
+                -torch.nn.functional.logsigmoid(0.1 * (ratios[chosen] - ratios[rejected]))
+            )
+    return torch.stack(losses).mean()
+
+
+def grpo(model: Any, drawn: list[Group], before: References) -> torch.Tensor:
+    """Mean over sequences of the mean over tokens of -min(ρ A, clip(ρ, 0.8, 1.2) A), without KL."""
+    losses = []
+    for group in drawn:
+        rewards = torch.tensor(group.rewards)
+        advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-4)
+        for one, advantage in zip(group.completions, advantages, strict=True):
+            now = alone(model, one.prompt_ids, one.token_ids)
+            ratio = (now - before[one.prompt_ids, one.token_ids]).exp()
+            losses.append(
+                -torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
+            )
+    return torch.stack(losses).mean()
+
+
+def plain_steps(model: Any, loss: Callable[..., torch.Tensor], drawn: list[Group]) -> list[float]:
+    """The losses of three steps by AdamW, each of all groups; the model's weights change as `STEPS` says."""
+    before = {
+        (one.prompt_ids, one.token_ids): torch.tensor(one.logprobs)
+        for group in drawn
+        for one in group.completions
+    }
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.01, eps=EPSILON)
+    losses = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        step = loss(model, drawn, before)
+        step.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        losses.append(step.item())
+    return losses

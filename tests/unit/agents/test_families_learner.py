@@ -23,7 +23,18 @@ from agents.learners.forward import Forward
 from agents.model_loading import ModelUnavailable, load_model
 from agents.records import Group
 from tests.families import save_family
-from tests.unit.agents.families_learning import EACH, EPSILON, IDS, Folder, alone, groups, learner
+from tests.unit.agents.families_learning import (
+    EACH,
+    IDS,
+    STEPS,
+    Folder,
+    alone,
+    dpo,
+    groups,
+    grpo,
+    learner,
+    plain_steps,
+)
 
 BOTH = pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 ONES = (1.0, 1.0, 1.0)
@@ -72,40 +83,6 @@ def test_other_noise_of_training_is_off_too(
 
 # -- three steps ----------------------------------------------------------------------------------
 
-References = dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor]
-
-
-def dpo(model: Any, drawn: list[Group], before: References) -> torch.Tensor:
-    """Mean over pairs of -log σ(β · (log ratio of the chosen - that of the rejected)), β = 0.1."""
-    losses = []
-    for group in drawn:
-        ratios = [
-            alone(model, one.prompt_ids, one.token_ids).sum()
-            - before[one.prompt_ids, one.token_ids].sum()
-            for one in group.completions
-        ]
-        for chosen, rejected in group.pairs:
-            losses.append(
-                -torch.nn.functional.logsigmoid(0.1 * (ratios[chosen] - ratios[rejected]))
-            )
-    return torch.stack(losses).mean()
-
-
-def grpo(model: Any, drawn: list[Group], before: References) -> torch.Tensor:
-    """Mean over sequences of the mean over tokens of -min(ρ A, clip(ρ, 0.8, 1.2) A), without KL."""
-    losses = []
-    for group in drawn:
-        rewards = torch.tensor(group.rewards)
-        advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-4)
-        for one, advantage in zip(group.completions, advantages, strict=True):
-            now = alone(model, one.prompt_ids, one.token_ids)
-            ratio = (now - before[one.prompt_ids, one.token_ids]).exp()
-            losses.append(
-                -torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
-            )
-    return torch.stack(losses).mean()
-
-
 @EACH
 @BOTH
 @pytest.mark.parametrize("loss", [dpo, grpo], ids=["dpo", "grpo"])
@@ -113,26 +90,11 @@ def test_three_steps_equal_a_plain_loop(
     family: str, lora: bool, loss: Callable[..., torch.Tensor], folder: Folder
 ) -> None:
     """The same loss, and the same weights to 1e-5; every adapter has moved, and nothing beside them."""
-    settings = {"lr": 1e-3, "epochs": 3, "weight_decay": 0.01}
-    ours, beside = (learner(folder(family), loss.__name__, lora, **settings) for _ in range(2))
+    ours, beside = (learner(folder(family), loss.__name__, lora, **STEPS) for _ in range(2))
     plain = beside.model
     start = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
     drawn = groups(plain)
-    before = {
-        (one.prompt_ids, one.token_ids): torch.tensor(one.logprobs)
-        for group in drawn
-        for one in group.completions
-    }
-    trained = [parameter for parameter in plain.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.01, eps=EPSILON)
-    losses = []
-    for _ in range(3):
-        optimizer.zero_grad()
-        step = loss(plain, drawn, before)
-        step.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        losses.append(step.item())
+    losses = plain_steps(plain, loss, drawn)
     metrics = ours.update(drawn, seed=1, version=1)
     assert metrics["steps"] == 3
     assert metrics["loss"] == pytest.approx(sum(losses) / 3, rel=1e-5, abs=1e-5)
