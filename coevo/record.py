@@ -14,6 +14,7 @@ from coevo.damage import seal
 from coevo.evaluate import Score, flat
 from coevo.failing import Outcome, alarms
 from coevo.store import Store
+from coevo.trainable import without_step
 from environments import Problem
 
 
@@ -192,7 +193,8 @@ class RoundRecord:
             store.add_costs(t, costs)
             store.add_judgements(self.rulings)
             store.add_failures(t, self.failures)
-            store.add_alarms(t, [*self.alarms(metrics), *alarms(self.outcomes)])
+            told = [*self.alarms(metrics), *alarms(self.outcomes), *without_step(self.updates)]
+            store.add_alarms(t, told)
             if self.scores is not None:
                 by_id = {problem.id: problem for problem in heldout}
                 rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]

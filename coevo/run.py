@@ -36,6 +36,7 @@ from coevo.store import Store
 from coevo.summary import digest, summarize
 from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
+from coevo.trainable import check_trainable, without_step
 from coevo.trust import confirm
 from environments.benchmark import heldout
 from environments.printable import printable
@@ -116,6 +117,7 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
+    check_trainable(config)
     confirm(config, folder, overrides, trust=trust)
     for change in changes:
         if TOLD.match(change):
@@ -172,6 +174,7 @@ class Session:
         self.environment = make_environment(config.environment)
         self.tracker = make_tracker(config.tracker, self.folder)
         self.runtime: Runtime = InlineRuntime()
+        self.told: set[str] = set()
 
     def run(self) -> dict[str, Any]:
         config, first = self.config, self._rewind() + 1
@@ -302,9 +305,15 @@ class Session:
                 problems=record.table(self.curriculum),
                 success_map=record.success_map(self.curriculum),
                 seconds_left=self._seconds_left(t),
-                failing=[told for _, told in alarms(record.outcomes)],
+                failing=[told for _, told in alarms(record.outcomes)] + self._idle(record),
             )
         )
+
+    def _idle(self, record: RoundRecord) -> list[str]:
+        """Which roles learnt nothing, each once in a session."""
+        idle = [one for one in without_step(record.updates) if one[0] not in self.told]
+        self.told |= {kind for kind, _ in idle}
+        return [f"{told} (said once)" for _, told in idle]
 
     def _seconds_left(self, t: int) -> float | None:
         """The median of the rounds so far for each round to come; None before there is one."""
