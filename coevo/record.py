@@ -31,6 +31,7 @@ class RoundRecord:
     proposals: list[Proposal] = field(default_factory=list)
     admitted: list[Problem] = field(default_factory=list)
     updates: dict[str, dict[str, float]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)  # of the weights that each update made
     scores: list[Score] | None = None
     rulings: list[tuple[Attempt, Ruling]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -189,7 +190,7 @@ class RoundRecord:
             store.add_pairs(t, self.pairs)
             store.add_proposals(self.proposals)
             for role, update in self.updates.items():
-                store.add_update(t, role, t, update)
+                store.add_update(t, role, self.versions[role], update)
             store.add_costs(t, costs)
             store.add_judgements(self.rulings)
             store.add_failures(t, self.failures)

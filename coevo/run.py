@@ -280,6 +280,7 @@ class Session:
                     objective="sft",
                     epochs=self.config.loop.initial_sft_epochs,
                 )
+            record.versions["solver"] = self.team.solver.version
         return record
 
     def _commit(self, record: RoundRecord) -> None:

@@ -249,7 +249,8 @@ def test_initial_sft_learns_the_solutions_of_the_seed_file(
     kept = {p.statement: p.solution for p in store.problems() if p.author == "seed"}
     assert kept == written
     updates = store.query("SELECT round, role, version FROM updates ORDER BY round, role")
-    assert (updates[0]["round"], updates[0]["role"]) == (0, "solver")
+    found = [(row["round"], row["role"], row["version"]) for row in updates]
+    assert found == [(0, "solver", 1), (1, "generator", 1), (1, "solver", 2)]
     versions = {row["policy_version"] for row in store.query("SELECT * FROM attempts")}
     assert versions == {1, 2}  # nothing was drawn with the weights before
 
