@@ -93,7 +93,10 @@ class _Recorder:
             )
         )
 
-    def close(self) -> None:
+    def wait_built(self) -> None:
+        pass
+
+    def close(self, logs: bool = False) -> None:
         pass
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import statistics
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import environments
-from agents.remote import InlineRuntime, Runtime, RuntimeUnfit, WorkerLost, make_runtime
-from coevo import checkpoint, compose, places
+from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
+from coevo import checkpoint, compose, failures, places
 from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
@@ -27,7 +26,6 @@ from coevo.finished import finished
 from coevo.gate import Gate
 from coevo.loop import Loop
 from coevo.means import check_means
-from coevo.program import command
 from coevo.record import RoundRecord
 from coevo.run_folder import check_files, make_environment
 from coevo.seeding import derive
@@ -38,6 +36,7 @@ from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
 from coevo.trainable import check_trainable, without_step
 from coevo.trust import confirm
+from coevo.unbegun import Made
 from environments.benchmark import heldout
 from environments.printable import printable
 
@@ -61,19 +60,18 @@ def start(config: Config) -> dict[str, Any]:
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
     given = check_start(config)  # before anything is written
-    folder = new_folder(config)
+    made = Made(Path(config.runs_dir))
     try:
-        with locked(folder), closing(Store(folder / "run.db")) as store, guarded(folder) as watch:
+        folder = new_folder(config, made)
+        with (
+            locked(folder),
+            closing(Store(folder / "run.db")) as store,
+            guarded(folder, made) as watch,
+        ):
             return _drive(config, watch, store, given)
-    except RuntimeUnfit:
-        if _unused(folder):  # the name is free for the next try
-            shutil.rmtree(folder)
+    except BaseException:
+        made.discard()  # the name is free for the next try
         raise
-
-
-def _unused(folder: Path) -> bool:
-    """Whether no round was begun: no checkpoint, and nothing spent at an endpoint."""
-    return not any((folder / name).exists() for name in ("checkpoints", "spending.db"))
 
 
 def check_start(config: Config) -> Given:
@@ -151,14 +149,15 @@ def _drive(config: Config, watch: Watch, store: Store, given: Given) -> dict[str
         try:
             return session.run()
         except WorkerLost as error:
-            if attempt == config.runtime.restarts:
-                raise RunError(
-                    f"{error}; {command('resume', watch.folder)} goes on from the last round"
-                ) from error
-            print(printable(f"{error}; going on from the last checkpoint"), flush=True)
+            lost = error
+        except Exception as error:
+            session.foreign = not failures.explained(error)
+            raise
         finally:
             session.close()
-    raise AssertionError("unreachable")
+        if attempt < config.runtime.restarts:
+            print(printable(f"{lost}; going on from the last checkpoint"), flush=True)
+    raise RunError(f"{lost}; {watch.then()}") from lost
 
 
 # -- one session ----------------------------------------------------------------------------------
@@ -175,6 +174,7 @@ class Session:
         self.tracker = make_tracker(config.tracker, self.folder)
         self.runtime: Runtime = InlineRuntime()
         self.told: set[str] = set()
+        self.foreign = False  # whether it ends with an error that is none of ours
 
     def run(self) -> dict[str, Any]:
         config, first = self.config, self._rewind() + 1
@@ -187,6 +187,7 @@ class Session:
             self.folder / "logs",
         )
         self.team = Team(config, self.runtime)
+        self.runtime.wait_built()  # before a round: what cannot be loaded is known now
         self.tracker.start(self._info(first))
         self.watch.note("metrics.jsonl", "run.db-wal")
         self.curriculum = self._curriculum()
@@ -340,7 +341,7 @@ class Session:
 
     def close(self) -> None:
         self.tracker.close()
-        self.runtime.close()
+        self.runtime.close(logs=self.foreign)
 
 
 # -- before anything is written ----------------------------------------------------------------------
