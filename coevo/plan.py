@@ -55,7 +55,7 @@ def make(config: Config) -> Plan:
 
 def _sketch(config: Config) -> Plan:
     """Who runs where and takes how much, whether it fits or not."""
-    actors, question = _actors(config), longest_question(config)
+    actors, question = actors_of(config), longest_question(config)
     trained = {actor.role for actor in actors if actor.learner}
     members = {
         name: _member(name, config, name in trained, question)
@@ -100,7 +100,8 @@ class _Recorder:
         pass
 
 
-def _actors(config: Config) -> list[Actor]:
+def actors_of(config: Config) -> list[Actor]:
+    """Who a run starts, in this order."""
     from coevo.team import Team
 
     recorder = _Recorder(config)

@@ -25,6 +25,7 @@ from coevo.files import write_whole
 from coevo.finished import finished
 from coevo.gate import Gate
 from coevo.loop import Loop
+from coevo.machine_check import check_runs_dir
 from coevo.means import check_means
 from coevo.record import RoundRecord
 from coevo.run_folder import check_files, make_environment
@@ -82,6 +83,7 @@ def check_start(config: Config) -> Given:
     """
     config.runs_dir = places.expanded(config.runs_dir)
     check_name(config)
+    check_runs_dir(Path(config.runs_dir))
     check_means(config)
     return _given(config, make_environment(config.environment))
 
