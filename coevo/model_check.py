@@ -99,15 +99,27 @@ def _tokenizer(folder: Path) -> str:
 
 
 def weights(folder: Path) -> str:
-    """Why a folder's weights cannot be loaded; empty if all of their files are there."""
-    index = folder / INDEX
+    """Why a folder's weights cannot be loaded; empty if all of their files are there, and as long as
+    they say. Reads their headers alone."""
+    index, files = folder / INDEX, {"model.safetensors"}
     if index.is_file():
         try:
-            shards = set(json.loads(index.read_bytes())["weight_map"].values())
+            files = set(map(str, json.loads(index.read_bytes())["weight_map"].values()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{index} cannot be read ({error})"
-        missing = sorted(shard for shard in shards if not (folder / str(shard)).is_file())
-        return f"{folder} lacks {missing[0]}, which {INDEX} names" if missing else ""
-    if not (folder / "model.safetensors").is_file():
+        missing = sorted(file for file in files if not (folder / file).is_file())
+        if missing:
+            return f"{folder} lacks {missing[0]}, which {INDEX} names"
+    elif not (folder / "model.safetensors").is_file():
         return f"{folder} holds no weights: it has no model.safetensors"
-    return ""
+    return next(filter(None, map(_damage, (folder / file for file in sorted(files)))), "")
+
+
+def _damage(file: Path) -> str:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "np"):
+            return ""
+    except (SafetensorError, OSError) as error:
+        return f"{file} is damaged or only half there ({error}); fetch it again"

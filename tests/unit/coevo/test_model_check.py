@@ -71,13 +71,20 @@ def test_a_folder_without_a_tokenizer(model: Path) -> None:
 
 def test_files_of_weights_that_are_not_there(model: Path) -> None:
     assert model_check.weights(model) == ""
-    (model / "model.safetensors").unlink()
-    assert "holds no weights" in model_check.weights(model)
     shard = "model-00001-of-00002.safetensors"
+    (model / "model.safetensors").rename(model / "away")
+    assert "holds no weights" in model_check.weights(model)
     (model / model_check.INDEX).write_text(json.dumps({"weight_map": {"a": shard}}))
     assert f"lacks {shard}" in model_check.weights(model)
-    (model / shard).touch()
+    (model / "away").rename(model / shard)
     assert model_check.weights(model) == ""
+
+
+def test_weights_that_are_half_there(model: Path, tmp_path: Path) -> None:
+    file = model / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    told = refusal(tmp_path, f"agents.generator.model={model}")
+    assert f"{file} is damaged or only half there" in told
 
 
 def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -192,9 +193,12 @@ def test_a_resumed_run_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 # -- as a user sees it ----------------------------------------------------------------------------
 
 
-def test_weights_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_do_not_fit_their_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = Path(shutil.copytree(TINY, tmp_path / "model"))
-    (model / "model.safetensors").write_bytes(b"half a file")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"intermediate_size": 24}))
     words = ["run", *small.SMALL, *ROUNDS, f"runs_dir={tmp_path / 'runs'}"]
     assert cli.main([*words, f"agents.solver.model={model}"]) == 1
     assert "Traceback" not in capsys.readouterr().err
