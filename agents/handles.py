@@ -110,8 +110,7 @@ class RayHandle:
     def __init__(self, runtime: Calls, name: str, actors: list[Any], restarts: int):
         self.runtime, self.name, self.actors, self.restarts = runtime, name, actors, restarts
         self.starting = dict(enumerate(actor.process.remote() for actor in actors))
-        for actor in actors:
-            actor.prepare.remote()  # all at once; an error shows at the first call
+        self.building = [actor.prepare.remote() for actor in actors]  # all at once
         self.weights: tuple[Any, int] | None = None
 
     def _get(self, worker: int, reference: Any, method: str, arguments: tuple[Any, ...]) -> Any:
@@ -130,6 +129,14 @@ class RayHandle:
                 if restart == self.restarts:
                     raise WorkerLost(str(died)) from died
         raise AssertionError("unreachable")
+
+    def wait_built(self) -> None:
+        """Returns when every worker has built what it holds; raises the error of one that cannot."""
+        for worker, reference in enumerate(self.building):
+            told = f"{self.name} worker {worker}"
+            if worker in self.starting:
+                self.runtime.wait_for(self.starting.pop(worker), told)
+            self.runtime.get(reference, told)
 
     def _wait_for(self, worker: int) -> None:
         """Returns when a worker is back: what it is sent while it restarts would fail at once."""
@@ -178,10 +185,14 @@ class RayGroup:
         place = actors[0].meeting_place.remote()
         self.joining = [actor.join.remote(r, len(actors), place) for r, actor in enumerate(actors)]
 
-    def call(self, method: str, *arguments: Any) -> Any:
+    def wait_built(self) -> None:
+        """Returns when the ranks have found each other, each with what it holds built."""
         while self.starting:
             self.runtime.wait_for(self.starting.pop(), f"a rank of {self.name}")
         self._results(self.joining)
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        self.wait_built()
         given = self.runtime.put(arguments)  # once, however many ranks read it
         return self._results([actor.take_part.remote(method, given) for actor in self.actors])[0]
 

@@ -63,7 +63,13 @@ class Runtime(Protocol):
         """Builds `factory()` in each worker."""
         ...
 
-    def close(self) -> None: ...
+    def wait_built(self) -> None:
+        """Returns when every worker has built what it holds; raises the error of one that cannot."""
+        ...
+
+    def close(self, logs: bool = False) -> None:
+        """Ends all workers; `logs` keeps what they wrote, which is done anyway where one was lost."""
+        ...
 
 
 class InlineRuntime:
@@ -79,7 +85,10 @@ class InlineRuntime:
             )
         return InlineHandle(factory, place.workers, place.threads)
 
-    def close(self) -> None:
+    def wait_built(self) -> None:
+        pass
+
+    def close(self, logs: bool = False) -> None:
         pass
 
 
@@ -151,6 +160,7 @@ class RayRuntime:
             if threading.current_thread() is threading.main_thread():
                 for number, handler in ours.items():  # Ray puts its own in their place
                     signal.signal(number, handler)
+        self.handles: list[RayHandle | RayGroup] = []
         self.learners: list[tuple[str, Any]] = []  # actors whose state only a checkpoint has
         self.total_gpus, self.promised = ray.cluster_resources().get("GPU", 0.0), 0.0
 
@@ -174,9 +184,14 @@ class RayRuntime:
         actors = [actor.remote(factory, place.threads) for _ in range(count)]
         if place.stateful:
             self.learners += [(name, worker) for worker in actors]
-        if place.ranks > 1:
-            return RayGroup(self, name, actors)
-        return RayHandle(self, name, actors, restarts)
+        group = place.ranks > 1
+        handle = RayGroup(self, name, actors) if group else RayHandle(self, name, actors, restarts)
+        self.handles.append(handle)
+        return handle
+
+    def wait_built(self) -> None:
+        for handle in self.handles:
+            handle.wait_built()
 
     def _check_gpus(self, name: str, place: Placement) -> None:
         """Ray would wait for ever for GPUs that are not there."""
@@ -264,11 +279,11 @@ class RayRuntime:
         self.lost = True
         return WorkerLost(message)
 
-    def close(self) -> None:
+    def close(self, logs: bool = False) -> None:
         if self.local is None:
             self.ray.shutdown()
             return
-        if self.lost and self.logs is not None:
+        if (self.lost or logs) and self.logs is not None:
             self.local.keep_logs(self.logs)
         self.local.close()
 

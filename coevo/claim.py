@@ -19,6 +19,7 @@ from coevo.config import Config, ConfigError
 from coevo.folder_files import FileRefused, open_plain
 from coevo.program import command
 from coevo.store import Store, StoreError, StoreRefused
+from coevo.unbegun import Made, unbegun
 
 
 class RunError(RuntimeError):
@@ -29,10 +30,11 @@ class Interrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM: the round under way is given up, all rounds before it are safe."""
 
 
-def new_folder(config: Config) -> Path:
+def new_folder(config: Config, made: Made) -> Path:
     """Makes the run's folder, with configuration and empty memory, whole or not at all.
 
-    A name in use is refused; a default one is numbered. Sets `config.name`.
+    A name in use is refused; a default one is numbered. Sets `config.name`; `made` is told of the
+    folder.
     """
     root = Path(config.runs_dir)
     try:
@@ -40,7 +42,7 @@ def new_folder(config: Config) -> Path:
         chosen = config.name
         for number in itertools.count(1):
             config.name = chosen or _default_name(config, number)
-            if _claim(root, config):
+            if _claim(root, config, made):
                 return root / config.name
             if chosen is not None:
                 raise _in_use(root / chosen)
@@ -67,7 +69,7 @@ def _default_name(config: Config, number: int) -> str:
     return f"{config.experiment}-seed{config.seed}" + (f"-{number}" if number > 1 else "")
 
 
-def _claim(root: Path, config: Config) -> bool:
+def _claim(root: Path, config: Config, made: Made) -> bool:
     """Whether the name was free; then the folder is there, made beside and renamed."""
     final = root / str(config.name)
     if final.exists():
@@ -79,6 +81,8 @@ def _claim(root: Path, config: Config) -> bool:
             run_id = secrets.token_hex(4)
             store.set_meta("wandb_id", run_id)
         compose.save(config, folder / "config.yaml", run_id)
+        found = folder.stat()
+        made.claim(final, (found.st_dev, found.st_ino))
         try:
             folder.rename(final)
         except OSError as error:  # another process was faster
@@ -133,14 +137,20 @@ class Watch:
     A file that is deleted or moved can be written to all the same, and all of that is lost.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, made: Made | None = None):
+        self.folder, self.made = folder, made
         self.known: dict[str, tuple[int, int] | None] = {}
         self.note("", ".lock", "run.db")
 
     def note(self, *names: str) -> None:
         """These are as they should be, from now on."""
         self.known |= {name: _identity(self.folder / name) for name in names}
+
+    def then(self) -> str:
+        """What becomes of the run if it stops now, for a message."""
+        if self.made is not None and unbegun(self.folder):
+            return "its first round was not done, and nothing of it is left"
+        return f"all finished rounds are safe: {command('resume', self.folder)}"
 
     def check(self) -> None:
         """Raises `RunError` if one of them has gone or is another."""
@@ -170,19 +180,25 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def guarded(folder: Path) -> Iterator[Watch]:
-    """Turns signals into `Interrupted`, and what the machine refuses into a `RunError`."""
+def guarded(folder: Path, made: Made | None = None) -> Iterator[Watch]:
+    """Turns signals into `Interrupted`, and what the machine refuses into a `RunError`.
+
+    `made` is what a new run's start has made: before its first round is done all that goes.
+    """
     received: list[str] = []
-    watch, resume = Watch(folder), command("resume", folder)
+    watch = Watch(folder, made)
 
     def told() -> str:
-        return f"stopped by {received[0]}; all finished rounds are safe: {resume}"
+        return f"stopped by {received[0]}; {watch.then()}"
 
     def interrupt(number: int, _: object) -> None:
         received.append(signal.Signals(number).name)
         if len(received) == 1:
             raise Interrupted
-        interruption.leave(told())
+        last = told()
+        if made is not None:
+            made.discard()
+        interruption.leave(last)
 
     before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -195,9 +211,7 @@ def guarded(folder: Path) -> Iterator[Watch]:
             refused = str(error) if isinstance(error, StoreRefused) else failures.told(error)
             if refused:
                 where = "" if str(folder) in refused else f"{folder}: "
-                raise RunError(
-                    f"{where}{refused}; all finished rounds are safe: then {resume}"
-                ) from error
+                raise RunError(f"{where}{refused}; {watch.then()}") from error
         raise
     finally:
         for number, handler in before.items():

@@ -227,10 +227,15 @@ def _said(error: Exception) -> str:
 
 
 def _warn(configs: Sequence[Config]) -> None:
-    """Says once what the prompts of all these runs lack."""
-    from coevo.prompt_check import warnings
+    """Says once what the prompts of all these runs lack, and what is trained only seemingly."""
+    from coevo import prompt_check, trainable
 
-    for line in dict.fromkeys(line for config in configs for line in warnings(config)):
+    found = (
+        line
+        for config in configs
+        for line in (*prompt_check.warnings(config), *trainable.warnings(config))
+    )
+    for line in dict.fromkeys(found):
         print(f"warning: {line}", file=sys.stderr)
 
 

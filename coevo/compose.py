@@ -19,6 +19,7 @@ from coevo.overrides import options as group_options
 from coevo.packages import conf_dir
 from coevo.saved import load as load
 from coevo.saved import refuse_foreign_values
+from coevo.trainable import check_trainable
 from coevo.validate import validate
 from coevo.wandb_variables import resolved
 
@@ -46,6 +47,7 @@ def compose(overrides: Sequence[str]) -> Config:
         raise ConfigError(explain(error)) from error
     assert isinstance(config, Config)
     config.tracker.wandb = resolved(config.tracker.wandb, os.environ)
+    check_trainable(config)
     validate(config)
     refuse_foreign_values(to_plain(config))
     return config

@@ -82,6 +82,11 @@ def told(error: BaseException) -> str | None:
     return None
 
 
+def explained(error: BaseException) -> bool:
+    """Whether an error says what is wrong: one of our own, or what the machine refused."""
+    return _of(error, *OURS) or told(error) is not None
+
+
 def _told(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return MEMORY

@@ -34,6 +34,7 @@ class Loop(Proposing):
         groups = self.groups(problems, rollouts, record)
         if self.team.solver.learner:
             record.updates["solver"] = self.learn(self.team.solver, groups, t)
+            record.versions["solver"] = self.team.solver.version
 
         # 7, 8: Teacher and Generator write new problems; the gate screens them
         proposals = self.refine(problems, rollouts, record)
@@ -46,6 +47,7 @@ class Loop(Proposing):
             if self.team.generator.learner:
                 lessons = self.lessons(proposals)
                 record.updates["generator"] = self.learn(self.team.generator, lessons, t)
+                record.versions["generator"] = self.team.generator.version
 
         # not in the paper: is the judge still proof against attempts that only look right?
         if self.config.agents.teacher.canaries:

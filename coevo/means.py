@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
+from collections.abc import Iterator
 
 from agents.model_files import ModelUnavailable, model_folder
 from coevo.adapter_check import check_targets
 from coevo.architecture import config_file
 from coevo.config import Config, ConfigError
+from coevo.machine_check import check_engine, check_gpus
+from coevo.model_check import of_folder, of_hub, weights
 from coevo.token_check import check_engines, check_templates
 
+OURS = ("tiny", "smollm2")
 # Model types whose state is no `transformers.Cache`, or a kind of their own; the last has none.
 UNCACHED = ("rwkv", "xlstm", "recurrent_gemma", "minimax", "openai-gpt")
 
 
 def check_means(config: Config) -> None:
     """Raises `ConfigError` if a policy lacks its engine, or the variable that should hold its key, and
-    if there is no such model."""
+    if a model, a GPU or one of a model's layers is not there."""
+    here = config.runtime.address is None  # the nodes of a cluster have packages of their own
     check_models(config)
     check_targets(config)
     check_templates(config)
     check_engines(config)
     for name in ("solver", "teacher", "generator"):
         policy = getattr(config.agents, name).policy
-        here = config.runtime.address is None  # the nodes of a cluster have packages of their own
-        if policy.name == "vllm" and here and importlib.util.find_spec("vllm") is None:
-            raise ConfigError(
-                f"agents.{name}: policy vllm needs vLLM, which is not installed here: write "
-                "pip install 'coevo[vllm]' on a machine with a GPU, run scripts/setup_vllm_cpu.sh on "
-                f"one without, or take policy@agents.{name}.policy=hf"
-            )
+        if policy.name == "vllm" and here and not is_idle(config, name):
+            check_engine(name, getattr(config.agents, name))
         variable = policy.endpoint.key_env if policy.name == "endpoint" else ""
         if variable and not policy.endpoint.offline and not os.environ.get(variable):
             raise ConfigError(
@@ -44,32 +43,63 @@ def check_means(config: Config) -> None:
         role = getattr(config.agents, name)
         if role.learner.objective == "distill":
             _check_vocabulary(name, role.model, role.learner.teacher)
+    if here:
+        check_weights(config)
+        check_gpus(config)
 
 
 def check_models(config: Config) -> None:
-    """Raises `ConfigError` if a model that a role works with has no files here.
+    """Raises `ConfigError` if a model that a role works with cannot be had, or its configuration or
+    tokenizer cannot be read.
 
-    Raises `ModelUnavailable` if one that comes with coevo cannot be had. Names of the hub are taken
-    as they are, and so is everything where the nodes of a cluster have files of their own.
+    Raises `ModelUnavailable` if one that comes with coevo cannot be had. Everything is taken as it is
+    where the nodes of a cluster have files of their own.
     """
     if config.runtime.address is not None:
         return
+    for key, model in _used(config):
+        try:
+            folder = model_folder(model)
+        except ModelUnavailable as error:
+            if model in OURS:
+                raise
+            raise ConfigError(f"{key}={model}: {error}") from error
+        reason = of_hub(model) if isinstance(folder, str) else of_folder(folder)
+        if reason:
+            raise ConfigError(f"{key}={model}: {reason}")
+
+
+def check_weights(config: Config) -> None:
+    """Raises `ConfigError` if a folder of a model lacks files of its weights, which are not read."""
+    for key, model in _used(config):
+        if model in OURS:  # checked whole
+            continue
+        folder = model_folder(model)
+        if not isinstance(folder, str) and (reason := weights(folder)):
+            raise ConfigError(f"{key}={model}: {reason}")
+
+
+def _used(config: Config) -> Iterator[tuple[str, str]]:
+    """(key, model) of every model that the run loads, each model once."""
+    seen = set()
     for name in ("solver", "teacher", "generator"):
         role = getattr(config.agents, name)
-        idle = name == "generator" and not config.loop.train_generator
-        if idle and config.loop.feed == "teacher":
+        if is_idle(config, name):
             continue
         trained = role.learner.objective != "none"
         used = {"model": role.model} if trained or role.policy.name in ("hf", "vllm") else {}
         if role.learner.objective == "distill":
             used["learner.teacher"] = role.learner.teacher
         for key, model in used.items():
-            try:
-                model_folder(model)
-            except ModelUnavailable as error:
-                if model in ("tiny", "smollm2"):
-                    raise
-                raise ConfigError(f"agents.{name}.{key}={model}: {error}") from error
+            if model not in seen:
+                seen.add(model)
+                yield f"agents.{name}.{key}", model
+
+
+def is_idle(config: Config, role: str) -> bool:
+    """Whether a role is in the configuration, but has no part in the loop."""
+    loop = config.loop
+    return role == "generator" and not loop.train_generator and loop.feed == "teacher"
 
 
 def _check_cache(role: str, model: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from coevo.config import Config, ConfigError, nearest
 from coevo.packages import conf_dir
+from coevo.trainable import OBJECTIVES, OF_ROLE
 
 # Blocks whose keys are the user's.
 OPEN = ("environment.options.", "decontamination.against.")
@@ -97,7 +98,10 @@ def near(name: str, known: Sequence[str]) -> str:
     """`; did you mean …?` for a key that there is not: keys of the same end, or the nearest one."""
     parts = name.split(".")
     same = [
-        key for key in known if key.endswith(f".{parts[-1]}") and set(parts) <= set(key.split("."))
+        key
+        for key in known
+        if key.endswith(f".{parts[-1]}") and set(parts) <= set(key.split("."))
+        if "teacher" in parts or not key.startswith("agents.teacher.learner.")  # is never trained
     ]
     if parts[0] == "environment" and len(parts) > 1:
         same = [f"environment.options.{'.'.join(parts[1:])}"]
@@ -297,6 +301,7 @@ def choice(place: str, text: str) -> str:
     """
     group, known = place.split("@")[0], places()[place.split("@")[0]]
     if place not in known:
+        known = tuple(one for one in known if _takes(one, text)) or known
         *others, last = (f"{one}={text}" for one in known)
         written = f"{', '.join(others)} or {last}" if others else last
         each = f"each role has its own {group}: " if others else ""
@@ -314,3 +319,9 @@ def choice(place: str, text: str) -> str:
             f"{place}={text} does not exist{hint or ';'} {place} is one of {', '.join(all_choices)}{own}"
         )
     return f"{place}={chosen}"
+
+
+def _takes(place: str, text: str) -> bool:
+    """Whether a learner can be that of the role that the place is of."""
+    role = re.fullmatch(r"learner@agents\.(\w+)\.learner", place)
+    return role is None or text not in OBJECTIVES or text in OF_ROLE[role[1]]

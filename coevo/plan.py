@@ -55,7 +55,7 @@ def make(config: Config) -> Plan:
 
 def _sketch(config: Config) -> Plan:
     """Who runs where and takes how much, whether it fits or not."""
-    actors, question = _actors(config), longest_question(config)
+    actors, question = actors_of(config), longest_question(config)
     trained = {actor.role for actor in actors if actor.learner}
     members = {
         name: _member(name, config, name in trained, question)
@@ -93,11 +93,15 @@ class _Recorder:
             )
         )
 
-    def close(self) -> None:
+    def wait_built(self) -> None:
+        pass
+
+    def close(self, logs: bool = False) -> None:
         pass
 
 
-def _actors(config: Config) -> list[Actor]:
+def actors_of(config: Config) -> list[Actor]:
+    """Who a run starts, in this order."""
     from coevo.team import Team
 
     recorder = _Recorder(config)

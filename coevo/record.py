@@ -14,6 +14,7 @@ from coevo.damage import seal
 from coevo.evaluate import Score, flat
 from coevo.failing import Outcome, alarms
 from coevo.store import Store
+from coevo.trainable import without_step
 from environments import Problem
 
 
@@ -30,6 +31,7 @@ class RoundRecord:
     proposals: list[Proposal] = field(default_factory=list)
     admitted: list[Problem] = field(default_factory=list)
     updates: dict[str, dict[str, float]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)  # of the weights that each update made
     scores: list[Score] | None = None
     rulings: list[tuple[Attempt, Ruling]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -188,11 +190,12 @@ class RoundRecord:
             store.add_pairs(t, self.pairs)
             store.add_proposals(self.proposals)
             for role, update in self.updates.items():
-                store.add_update(t, role, t, update)
+                store.add_update(t, role, self.versions[role], update)
             store.add_costs(t, costs)
             store.add_judgements(self.rulings)
             store.add_failures(t, self.failures)
-            store.add_alarms(t, [*self.alarms(metrics), *alarms(self.outcomes)])
+            told = [*self.alarms(metrics), *alarms(self.outcomes), *without_step(self.updates)]
+            store.add_alarms(t, told)
             if self.scores is not None:
                 by_id = {problem.id: problem for problem in heldout}
                 rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import environments
-from agents.remote import InlineRuntime, Runtime, RuntimeUnfit, WorkerLost, make_runtime
-from coevo import checkpoint, compose, load_check, places
+from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
+from coevo import checkpoint, compose, failures, load_check, places
 from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
@@ -26,8 +26,8 @@ from coevo.files import write_whole
 from coevo.finished import finished
 from coevo.gate import Gate
 from coevo.loop import Loop
+from coevo.machine_check import check_runs_dir
 from coevo.means import check_means
-from coevo.program import command
 from coevo.record import RoundRecord
 from coevo.run_folder import check_files, make_environment
 from coevo.seeding import derive
@@ -36,7 +36,9 @@ from coevo.store import Store
 from coevo.summary import digest, summarize
 from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
+from coevo.trainable import check_trainable, without_step
 from coevo.trust import confirm
+from coevo.unbegun import Made
 from environments.benchmark import heldout
 from environments.printable import printable
 
@@ -61,19 +63,18 @@ def start(config: Config) -> dict[str, Any]:
     Raises `ConfigError`, `RunError` or `Interrupted`.
     """
     given = check_start(config)  # before anything is written
-    folder = new_folder(config)
+    made = Made(Path(config.runs_dir))
     try:
-        with locked(folder), closing(Store(folder / "run.db")) as store, guarded(folder) as watch:
+        folder = new_folder(config, made)
+        with (
+            locked(folder),
+            closing(Store(folder / "run.db")) as store,
+            guarded(folder, made) as watch,
+        ):
             return _drive(config, watch, store, given)
-    except RuntimeUnfit:
-        if _unused(folder):  # the name is free for the next try
-            shutil.rmtree(folder)
+    except BaseException:
+        made.discard()  # the name is free for the next try
         raise
-
-
-def _unused(folder: Path) -> bool:
-    """Whether no round was begun: no checkpoint, and nothing spent at an endpoint."""
-    return not any((folder / name).exists() for name in ("checkpoints", "spending.db"))
 
 
 def check_start(config: Config) -> Given:
@@ -84,6 +85,7 @@ def check_start(config: Config) -> Given:
     """
     config.runs_dir = places.expanded(config.runs_dir)
     check_name(config)
+    check_runs_dir(Path(config.runs_dir))
     check_means(config)
     return _given(config, make_environment(config.environment))
 
@@ -117,6 +119,7 @@ def resume(
             + "; ".join(refused)
             + " (write --allow-changes to resume all the same)"
         )
+    check_trainable(config)
     confirm(config, folder, overrides, trust=trust)
     for change in changes:
         if TOLD.match(change):
@@ -150,14 +153,15 @@ def _drive(config: Config, watch: Watch, store: Store, given: Given) -> dict[str
         try:
             return session.run()
         except WorkerLost as error:
-            if attempt == config.runtime.restarts:
-                raise RunError(
-                    f"{error}; {command('resume', watch.folder)} goes on from the last round"
-                ) from error
-            print(printable(f"{error}; going on from the last checkpoint"), flush=True)
+            lost = error
+        except Exception as error:
+            session.foreign = not failures.explained(error)
+            raise
         finally:
             session.close()
-    raise AssertionError("unreachable")
+        if attempt < config.runtime.restarts:
+            print(printable(f"{lost}; going on from the last checkpoint"), flush=True)
+    raise RunError(f"{lost}; {watch.then()}") from lost
 
 
 # -- one session ----------------------------------------------------------------------------------
@@ -173,6 +177,8 @@ class Session:
         self.environment = make_environment(config.environment)
         self.tracker = make_tracker(config.tracker, self.folder)
         self.runtime: Runtime = InlineRuntime()
+        self.told: set[str] = set()
+        self.foreign = False  # whether it ends with an error that is none of ours
 
     def run(self) -> dict[str, Any]:
         config, first = self.config, self._rewind() + 1
@@ -185,6 +191,7 @@ class Session:
             self.folder / "logs",
         )
         self.team = Team(config, self.runtime)
+        self.runtime.wait_built()  # before a round: what cannot be loaded is known now
         if first == 0:
             load_check.check(self.team, self.environment, self.given.seeds)
         self.tracker.start(self._info(first))
@@ -281,6 +288,7 @@ class Session:
                     objective="sft",
                     epochs=self.config.loop.initial_sft_epochs,
                 )
+            record.versions["solver"] = self.team.solver.version
         return record
 
     def _commit(self, record: RoundRecord) -> None:
@@ -308,7 +316,7 @@ class Session:
                 problems=record.table(self.curriculum),
                 success_map=record.success_map(self.curriculum),
                 seconds_left=self._seconds_left(t),
-                failing=[told for _, told in alarms(record.outcomes)],
+                failing=[told for _, told in alarms(record.outcomes)] + self._idle(record),
             )
         )
 
@@ -321,12 +329,19 @@ class Session:
             except WorkerLost:
                 raise
             except (RuntimeError, ValueError, KeyError, OSError) as error:
+                shutil.rmtree(written)  # no run goes on from it
                 role = f"agents.{member.name}"
                 raise RunError(
                     f"the run could not be resumed, and stops before more is spent on it: {error}. The "
                     f"fault is coevo's or transformers', in what they write of this model; write "
                     f"another {role}.model, or train adapters ({role}.learner.lora.rank=16)"
                 ) from error
+
+    def _idle(self, record: RoundRecord) -> list[str]:
+        """Which roles learnt nothing, each once in a session."""
+        idle = [one for one in without_step(record.updates) if one[0] not in self.told]
+        self.told |= {kind for kind, _ in idle}
+        return [f"{told} (said once)" for _, told in idle]
 
     def _seconds_left(self, t: int) -> float | None:
         """The median of the rounds so far for each round to come; None before there is one."""
@@ -352,7 +367,7 @@ class Session:
 
     def close(self) -> None:
         self.tracker.close()
-        self.runtime.close()
+        self.runtime.close(logs=self.foreign)
 
 
 # -- before anything is written ----------------------------------------------------------------------

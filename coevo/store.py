@@ -229,6 +229,10 @@ class Store:
         )  # fmt: skip
 
     def add_update(self, round: int, role: str, version: int, metrics: Mapping[str, float]) -> None:
+        """`version` is that of the weights which the update made, as attempts name it (`policy_version`).
+
+        Runs of before have the round there, which after an initial SFT is one less.
+        """
         row = (round, role, version, json.dumps(dict(metrics)))
         self._write("INSERT INTO updates VALUES (?, ?, ?, ?)", [row])
 

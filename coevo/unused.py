@@ -18,11 +18,6 @@ def check_unused(config: Config) -> None:
             f"loop.initial_sft_epochs={loop.initial_sft_epochs} is of loop.initial_sft, which is "
             "false; write loop.initial_sft=true, or leave it out"
         )
-    if config.agents.teacher.learner.objective != "none":
-        raise ConfigError(
-            f"agents.teacher.learner.objective={config.agents.teacher.learner.objective}: the Teacher "
-            "is never trained; write learner@agents.teacher.learner=none"
-        )
     teacher = config.agents.teacher
     if teacher.policy.name == "rules" and not teacher.prompts.verify:
         asked = {"judge": teacher.judge == "always", "canaries": teacher.canaries > 0}

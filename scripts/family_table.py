@@ -27,9 +27,10 @@ from tests.families import FAMILIES, save_family
 from tests.unit.agents.families_learning import STEPS, dpo, groups, grpo, learner, plain_steps
 
 TEXTS = ("7", "1+2=", "S:12+345-67?", "S:1+2+3+4+5-6-7-8-9+10?")
-HEADER = """\
-| family | weights | nats: policy, learner | DPO, lr 0 | ratio, lr 0 | 3 steps: DPO | 3 steps: GRPO | T = 0 | disk | hand-over |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+COLUMNS = (
+    "family", "weights", "nats", "DPO, lr 0", "ratio, lr 0", "3 steps of DPO", "of GRPO",
+    "T = 0", "disk", "hand-over",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ def _same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) ->
 
 def main() -> None:
     torch.set_num_threads(1)
-    print(HEADER)
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     for family in sys.argv[1:] or FAMILIES:
         with tempfile.TemporaryDirectory() as scratch:
             folder = save_family(family, Path(scratch))

@@ -37,7 +37,7 @@ class RoundReport:
     `problems` are those admitted or moved to another zone, each with problem, statement, parent,
     author, family, level, zone, success and utility. `success_map` holds, for each (family, level)
     tried, the success rate and the number of attempts. `seconds_left` is None while unknown.
-    `failing` says of which role all calls failed.
+    `failing` says of which role all calls failed, and which learnt nothing.
     """
 
     round: int

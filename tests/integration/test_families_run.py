@@ -40,4 +40,5 @@ def test_a_run_that_could_not_be_resumed_stops_at_once(
 
     monkeypatch.setattr(models, "restore", wrong)
     with pytest.raises(RunError, match=r"could not be resumed.*mixtral.*lm_head\.weight"):
-        run(tmp_path, *of_families(tmp_path), "rounds=1")
+        run(tmp_path / "runs", *of_families(tmp_path), "rounds=1")
+    assert not (tmp_path / "runs").exists()

@@ -249,7 +249,8 @@ def test_initial_sft_learns_the_solutions_of_the_seed_file(
     kept = {p.statement: p.solution for p in store.problems() if p.author == "seed"}
     assert kept == written
     updates = store.query("SELECT round, role, version FROM updates ORDER BY round, role")
-    assert (updates[0]["round"], updates[0]["role"]) == (0, "solver")
+    found = [(row["round"], row["role"], row["version"]) for row in updates]
+    assert found == [(0, "solver", 1), (1, "generator", 1), (1, "solver", 2)]
     versions = {row["policy_version"] for row in store.query("SELECT * FROM attempts")}
     assert versions == {1, 2}  # nothing was drawn with the weights before
 
@@ -281,11 +282,14 @@ def test_grpo_solver(tmp_path: Path) -> None:
     assert "margin" not in update
 
 
-def test_grpo_generator_is_possible(tmp_path: Path) -> None:
-    """Any role can be given another learner; one lesson a group gives GRPO no gradient."""
-    store = switched(tmp_path, "learner@agents.generator.learner=grpo")
-    (row,) = store.query("SELECT metrics FROM updates WHERE role = 'generator'")
-    assert json.loads(row["metrics"])["groups_without_gradient"] > 0
+def test_a_role_that_learns_nothing_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The static arm writes all problems in round 1: later the Generator has no lessons."""
+    store = switched(tmp_path, "loop.refine=once", "tracker.console=true", rounds=3)
+    kinds = store.query("SELECT round FROM alarms WHERE kind = 'no_step/generator'")
+    assert [row["round"] for row in kinds] == [2, 3]
+    assert capsys.readouterr().out.count("the Generator learnt nothing: there was nothing") == 1
 
 
 @pytest.mark.parametrize(("every", "rounds"), [(0, {0, 3}), (1, {0, 1, 2, 3}), (2, {0, 2, 3})])

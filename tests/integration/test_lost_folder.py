@@ -141,7 +141,7 @@ def test_a_checkpoint_that_finds_no_room_costs_its_round_alone(
     assert status == 1
     assert capsys.readouterr().err == (
         f"coevo: {folder}: a file may not become this large; raise the limit (ulimit -f); all "
-        f"finished rounds are safe: then coevo resume {folder}\n"
+        f"finished rounds are safe: coevo resume {folder}\n"
     )
     assert read(folder).last_round() == 1
     assert not list((folder / "checkpoints").glob(".*"))

@@ -21,14 +21,12 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from agents.learners.batching import Row, TokenGroup
 from agents.learners.forward import Forward
 from agents.model_loading import ModelUnavailable, load_model
-from agents.records import Group
 from tests.families import save_family
 from tests.unit.agents.families_learning import (
     EACH,
     IDS,
     STEPS,
     Folder,
-    alone,
     dpo,
     groups,
     grpo,
@@ -82,6 +80,7 @@ def test_other_noise_of_training_is_off_too(
 
 
 # -- three steps ----------------------------------------------------------------------------------
+
 
 @EACH
 @BOTH

@@ -81,7 +81,10 @@ def test_nothing_heavy_is_imported_before_a_command_runs(words: list[str]) -> No
         (["run", "--dry_run"], "did you mean '--dry-run'?"),
         (["run", "rounds", "=", "5"], "without spaces around the ="),
         (["run", "grpo"], "write experiment=grpo or learner@agents.solver.learner=grpo"),
-        (["run", "lr=1"], "'agents.generator.learner.lr', 'agents.solver.learner.lr' or"),
+        (
+            ["run", "lr=1"],
+            "did you mean 'agents.generator.learner.lr' or 'agents.solver.learner.lr'?",
+        ),
         (["run", "agents.solver.lr=1"], "did you mean 'agents.solver.learner.lr'?"),
         (["run", "environment.path=x"], "did you mean 'environment.options.path'?"),
         (["run", "environment=my.py"], "a class of your own is environment.name=module:Class"),
