@@ -54,6 +54,10 @@ class EndpointConfig:
     backoff: float = between(0.0, 3600.0, 1.0)  # seconds before the first retry, then doubled
     backoff_max: float = between(0.0, 3600.0, 60.0)  # longest wait, that of Retry-After too
     structured: bool = True  # ask for JSON by schema where a prompt has one
+    # the server's names for fields of a request, such as {max_tokens: max_completion_tokens}; null
+    # leaves a field out, such as {seed: null}
+    fields: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)  # added, such as {reasoning_effort: low}
     max_requests: int | None = None  # caps over the whole run; null: none
     max_tokens: int | None = None
     max_cost: float | None = None
