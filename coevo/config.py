@@ -224,6 +224,7 @@ class TeacherConfig(RoleConfig):
     judging: SamplingConfig = field(default_factory=SamplingConfig)  # of all but refinement
     judge: str = one_of("never", "undecided", "always")  # when the model is asked for a verdict
     references: str = one_of("exact", "model")  # whose solutions: the environment's if it has any
+    reasoning: str = one_of("keep", "strip")  # strip: a reply is what follows <think>…</think>
     longest_attempt: int = between(16, 1_000_000, 4000)  # characters of an attempt it is shown
     canaries: int = between(0, 1000, 0)  # problems a round on which its judge is attacked
     noise: NoiseConfig = field(default_factory=NoiseConfig)

@@ -321,6 +321,7 @@ HARMLESS = (
     "name", "experiment", "runs_dir", "utility.name", "tracker.wandb.project", "tracker.wandb.tags",
     "tracker.wandb.name", "tracker.wandb.group", "tracker.wandb.notes",
     "template", "sampling.stop", "judging.stop", "learner.lora.targets", "agents.teacher.prompts",
+    "policy.endpoint.fields", "policy.endpoint.extra",
 )  # fmt: skip
 
 
