@@ -188,7 +188,8 @@ class Call:
                 return Outcome(error="too_long", detail=shown, tokens=None)
             if isinstance(cause, Encoded):
                 return Outcome(error="bad_response", detail=shown, retry=True, tokens=None)
-            reached = not isinstance(cause, self.policy.httpx.ConnectError)
+            httpx = self.policy.httpx
+            reached = not isinstance(cause, httpx.ConnectError | httpx.ProxyError)
             return Outcome(
                 error="connection",
                 detail=shown,
