@@ -219,11 +219,13 @@ class Call:
     def _silence(self) -> str:
         kinds = Counter(outcome.error or "answered" for outcome in self.outcomes.values())
         counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        last = list(self.outcomes.values())[-1]
+        last, block = list(self.outcomes.values())[-1], self.policy.block
+        check = f"that it runs, and {block}.url"
+        if kinds["bad_request"]:
+            check += f", and if there is a field that it does not take, {block}.fields"
         return (
             f"{self.policy.where} is not answering: of {len(self.outcomes)} requests {counted}, the "
-            f"last with: {last.detail}. Check that it runs, and {self.policy.block}.url, then coevo "
-            "resume; what it has answered is kept"
+            f"last with: {last.detail}. Check {check}, then coevo resume; what it has answered is kept"
         )
 
 

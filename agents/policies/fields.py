@@ -17,10 +17,12 @@ KEPT = (
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 REFUSES = re.compile(
-    r"unsupported|not (be )?(supported?|permitted|allowed|available|implemented|recogni[sz]ed|accepted)"
-    r"|unknown|unrecogni[sz]ed|unexpected|extra|forbidden|deprecated|only the default|incompatible",
+    r"(not|n't) (be )?(support|permit|allow|accept|available|implement|recogni[sz]ed|a valid)"
+    r"|unsupported|unknown|unrecogni[sz]ed|unexpected|extra|forbidden|deprecated|only the default",
     re.IGNORECASE,
 )
+# What stands before a name of one letter in a message, which is a word of its own elsewhere.
+LETTER = r"(?:[\"'`]|\b(?:field|parameter|argument|property|key|input)s?:? )"
 
 
 def misfit(
@@ -95,8 +97,8 @@ def refused(text: str, body: Mapping[str, Any]) -> str:
                 return name
     found = []
     for name in names:
-        quote = "[\"'`\\\\]+" if len(name) == 1 else r"(?<![\w.])"
-        if match := re.search(rf"{quote}{name}(?!\w){quote if len(name) == 1 else ''}", text):
+        before = LETTER if len(name) == 1 else r"(?<![\w.])"
+        if match := re.search(rf"{before}{name}(?!\w)", text):
             found.append((match.start(), name))
     return min(found)[1] if found else ""
 

@@ -148,6 +148,8 @@ LOC: dict[str, Any] = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg"
         ({"error": {"detail": [{"loc": ["body", "top_p"], "msg": "unexpected"}]}}, "top_p"),
         ({"message": "Unknown field: stop"}, "stop"),
         ({"error": 'unknown argument "n"'}, "n"),
+        ("unknown field n", "n"),
+        ("unknown number n of dogs", ""),
         ('json: unknown field "max_tokens"', "max_tokens"),
         ("Argument not supported: top_p, use temperature", "top_p"),
         (error(LONG), ""),
@@ -175,6 +177,14 @@ def test_a_field_named_after_an_answer_concerns_its_prompt_alone(
     server.plan = lambda number, body: do.fail(400, told) if number == 4 else do.answer()
     drawn = ask(make(tmp_path, server.url, concurrency=1), 6)  # resumed: the rest is in the cache
     assert [one.error for one in drawn] == ["", "", "bad_request", "", "", ""]
+
+
+def test_a_refusal_in_other_words_still_leads_to_the_fields(
+    tmp_path: Path, server: FailingServer
+) -> None:
+    server.plan = lambda number, body: do.fail(400, "seed: no thanks")
+    with pytest.raises(EndpointError, match=f"4 bad_request.*seed: no thanks.*{BLOCK}.fields"):
+        ask(make(tmp_path, server.url), 4)
 
 
 def test_a_refused_extra_field(tmp_path: Path, server: FailingServer) -> None:
