@@ -385,12 +385,16 @@ def fields_of(block: Any, prefix: str = "") -> Iterator[tuple[str, Any, dataclas
 
 
 def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """`path: old -> new` for every leaf in which two resolved configurations differ."""
+    """`path: old -> new` for every leaf in which two resolved configurations differ.
+
+    A key of an open block that is null is not one that is not there: that is `nothing`.
+    """
     changes = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             changes += changed_fields(before, after, f"{prefix}{key}.")
-        elif before != after:
+        elif before != after or (key in old) != (key in new):
+            before, after = (one.get(key, "nothing") for one in (old, new))
             changes.append(f"{prefix}{key}: {before} -> {after}")
     return changes
