@@ -151,7 +151,9 @@ def _checked(override: str) -> str:
 
 def _for_hydra(override: str) -> str:
     key, _, text = override.partition("=")
-    if key not in reading.kinds() or reading.kinds()[key].base is dict:
+    if key in reading.kinds() and reading.kinds()[key].base is dict:
+        return f"++{override}"  # its keys are the user's: new ones, beside those there are
+    if key not in reading.kinds():
         return override
     return f"{key}={reading.for_hydra(reading.value(key, text))}"
 

@@ -54,6 +54,10 @@ class EndpointConfig:
     backoff: float = between(0.0, 3600.0, 1.0)  # seconds before the first retry, then doubled
     backoff_max: float = between(0.0, 3600.0, 60.0)  # longest wait, that of Retry-After too
     structured: bool = True  # ask for JSON by schema where a prompt has one
+    # the server's names for fields of a request, such as {max_tokens: max_completion_tokens}; null
+    # leaves a field out, such as {seed: null}
+    fields: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)  # added, such as {reasoning_effort: low}
     max_requests: int | None = None  # caps over the whole run; null: none
     max_tokens: int | None = None
     max_cost: float | None = None
@@ -221,6 +225,7 @@ class TeacherConfig(RoleConfig):
     judging: SamplingConfig = field(default_factory=SamplingConfig)  # of all but refinement
     judge: str = one_of("never", "undecided", "always")  # when the model is asked for a verdict
     references: str = one_of("exact", "model")  # whose solutions: the environment's if it has any
+    reasoning: str = one_of("keep", "strip")  # strip: a reply is what follows <think>…</think>
     longest_attempt: int = between(16, 1_000_000, 4000)  # characters of an attempt it is shown
     canaries: int = between(0, 1000, 0)  # problems a round on which its judge is attacked
     noise: NoiseConfig = field(default_factory=NoiseConfig)
@@ -381,12 +386,16 @@ def fields_of(block: Any, prefix: str = "") -> Iterator[tuple[str, Any, dataclas
 
 
 def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """`path: old -> new` for every leaf in which two resolved configurations differ."""
+    """`path: old -> new` for every leaf in which two resolved configurations differ.
+
+    A key of an open block that is null is not one that is not there: that is `nothing`.
+    """
     changes = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             changes += changed_fields(before, after, f"{prefix}{key}.")
-        elif before != after:
+        elif before != after or (key in old) != (key in new):
+            before, after = (one.get(key, "nothing") for one in (old, new))
             changes.append(f"{prefix}{key}: {before} -> {after}")
     return changes

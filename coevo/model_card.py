@@ -149,4 +149,8 @@ def _literal(value: Any) -> str:
             return value
         # a quote takes a backslash, and so does each backslash before a quote or the end
         return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", r"\'") + "'"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_literal(own)}" for key, own in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_literal, value)) + "]"
     return json.dumps(value)

@@ -21,7 +21,13 @@ from coevo.packages import conf_dir
 from coevo.trainable import OBJECTIVES, OF_ROLE
 
 # Blocks whose keys are the user's.
-OPEN = ("environment.options.", "decontamination.against.")
+OPEN = (
+    "environment.options.", "decontamination.against.",
+    *(
+        f"agents.{role}.policy.endpoint.{block}."
+        for role in ("solver", "teacher", "generator") for block in ("fields", "extra")
+    ),
+)  # fmt: skip
 # Fields of running text, in which `\n` is a newline and a comma parts nothing.
 TEXT = re.compile(r"agents\.\w+\.template|.*\.stop|agents\.teacher\.prompts\.\w+")
 SWEEP = re.compile(r"(range|choice|shuffle|sort|interval|glob)\(.*\)", re.DOTALL)

@@ -45,12 +45,12 @@ from environments.printable import printable
 # What may differ when a run goes on: it decides when and where things are done, not which.
 FREE = re.compile(
     r"rounds:|runtime\.|tracker\.|name:|runs_dir:|checkpoint\."
-    r"|agents\.\w+\.policy\.endpoint\.(?!structured|price)"
+    r"|agents\.\w+\.policy\.endpoint\.(?!structured|price|extra)"
     r"|agents\.\w+\.learner\.mismatch_kl_max:"
 )
 # Of these, what leads elsewhere is said when it changes.
 TOLD = re.compile(
-    r"runtime\.address:|tracker\.wandb\.|agents\.\w+\.policy\.endpoint\.(url|key_env|cache):"
+    r"runtime\.address:|tracker\.wandb\.|agents\.\w+\.policy\.endpoint\.(url:|key_env:|cache:|fields)"
 )
 
 

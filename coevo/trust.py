@@ -186,6 +186,9 @@ def _role(keys: Keys, role: RoleConfig, trained: bool) -> Iterator[Reach]:
         if endpoint.key_env:
             what = "an environment variable whose value is sent there"
             yield Reach(keys=(*place, "key_env"), value=endpoint.key_env, what=what)
+        for name, value in endpoint.extra.items():
+            what = "a field that is sent there"
+            yield Reach(keys=(*place, "extra", name), value=str(value), what=what)
         if endpoint.cache is not None:
             what = "a file that is written"
             yield Reach(keys=(*place, "cache"), value=endpoint.cache, what=what)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from agents.learners import limits, trl_limits
@@ -18,6 +17,7 @@ from coevo.config import (
     fields_of,
     nearest,
 )
+from coevo.endpoint_check import check_endpoint
 from coevo.prompt_check import refuse_unknown
 from coevo.unused import check_unused
 from coevo.utility import UTILITIES
@@ -248,6 +248,11 @@ def _validate_teacher(teacher: TeacherConfig) -> None:
         raise ConfigError(
             f"agents.teacher.judge={teacher.judge} needs agents.teacher.prompts.verify"
         )
+    if teacher.reasoning == "strip" and not speaks:
+        raise ConfigError(
+            "agents.teacher.reasoning=strip is of a language model, and this Teacher has policy "
+            "rules; write agents.teacher.reasoning=keep, or give it policy endpoint, hf or vllm"
+        )
 
 
 def _validate_temperatures(config: Config) -> None:
@@ -292,16 +297,4 @@ def _validate_engine(where: str, block: RoleConfig, runtime: str) -> None:
                 f"{where}: policy endpoint has no weights to train; write "
                 f"learner@{where}.learner=none, or give it policy hf or vllm"
             )
-        endpoint = policy.endpoint
-        if reason := places.server(endpoint.url):
-            raise ConfigError(f"{where}.policy.endpoint.url {reason}")
-        if "@" in endpoint.url.partition("://")[2].partition("/")[0]:
-            raise ConfigError(
-                f"{where}.policy.endpoint.url has a name or password in it, which a run's files "
-                "would show; put the key into an environment variable and its NAME into key_env"
-            )
-        if endpoint.key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", endpoint.key_env):
-            raise ConfigError(  # without the value: it may be a key
-                f"{where}.policy.endpoint.key_env is not the NAME of an environment variable; "
-                "write a name in capitals such as OPENAI_API_KEY, and the key into that variable"
-            )
+        check_endpoint(where, block)

@@ -84,7 +84,7 @@ class Call:
             if number is None:
                 return None
             outcome = await self._attempt(request, number)
-            if outcome.fatal is not None:
+            if outcome.fatal is not None or (outcome.field and not self._answered()):
                 self._stop(self.policy.advice(outcome))
                 return None
             if not outcome.retry or attempt == self.config.retries:
@@ -95,6 +95,10 @@ class Call:
             if await self._stopped_within(delay):
                 return None
         return outcome
+
+    def _answered(self) -> bool:
+        """Whether requests of this form were: then what one names concerns that one alone."""
+        return self.cached > 0 or any(one.reply for one in self.outcomes.values())
 
     def _stop(self, failure: str) -> None:
         self.failure = self.failure or failure
@@ -129,7 +133,7 @@ class Call:
                         key=request.key,
                         attempt=attempt,
                         prompt_tokens=request.prompt_bound,
-                        completion_tokens=request.body["max_tokens"],
+                        completion_tokens=request.max_tokens,
                         seconds=self.config.timeout + LEASE,
                     )
                 except EndpointError as error:
@@ -176,14 +180,16 @@ class Call:
         except openai.APIStatusError as error:
             answer = error.response
             now = datetime.now(UTC)
-            return read_status(error.status_code, answer.headers, answer.text, now, self.hide)
+            status, headers = error.status_code, answer.headers
+            return read_status(status, headers, answer.text, now, self.hide, request)
         except openai.APIConnectionError as error:
             cause, shown = error.__cause__, words(str(error.__cause__ or error), self.hide)
             if isinstance(cause, TooLong):
                 return Outcome(error="too_long", detail=shown, tokens=None)
             if isinstance(cause, Encoded):
                 return Outcome(error="bad_response", detail=shown, retry=True, tokens=None)
-            reached = not isinstance(cause, self.policy.httpx.ConnectError)
+            httpx = self.policy.httpx
+            reached = not isinstance(cause, httpx.ConnectError | httpx.ProxyError)
             return Outcome(
                 error="connection",
                 detail=shown,
@@ -213,11 +219,13 @@ class Call:
     def _silence(self) -> str:
         kinds = Counter(outcome.error or "answered" for outcome in self.outcomes.values())
         counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        last = list(self.outcomes.values())[-1]
+        last, block = list(self.outcomes.values())[-1], self.policy.block
+        check = f"that it runs, and {block}.url"
+        if kinds["bad_request"]:
+            check += f", and if there is a field that it does not take, {block}.fields"
         return (
             f"{self.policy.where} is not answering: of {len(self.outcomes)} requests {counted}, the "
-            f"last with: {last.detail}. Check that it runs, and {self.policy.block}.url, then coevo "
-            "resume; what it has answered is kept"
+            f"last with: {last.detail}. Check {check}, then coevo resume; what it has answered is kept"
         )
 
 

@@ -1,13 +1,15 @@
 """Completions from any OpenAI-compatible server, with retries, a cache and caps.
 
-Beside it: `replies.py`, what is asked and what responses mean; `calls.py`, how requests are sent;
-`ledger.py`, answers and accounts.
+Beside it: `replies.py`, what is asked and what responses mean (`fields.py`: under which names,
+`endings.py`: what is the answer); `calls.py`, how requests are sent; `ledger.py`, answers and accounts.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 
 from agents.policies.base import Prompt, Sampling
 from agents.policies.calls import Call, run
+from agents.policies.fields import misfit, remedy
 from agents.policies.ledger import EndpointError, Ledger, Reply, ResponseCache, price
 from agents.policies.replies import Outcome, make_request
 from agents.records import Completion, Usage
@@ -37,6 +40,7 @@ class EndpointPolicy:
         self.block = f"agents.{role}.policy.endpoint"
         self.url = config.url.rstrip("/")
         self.where = f"the server at {self.url} (model {model}, role {role})"
+        self._check_fields()
         self.cache = ResponseCache(Path(cache))
         if config.offline:
             return
@@ -63,9 +67,11 @@ class EndpointPolicy:
         request: the key, the model, the address, a cap, a server that answers none, and a request
         that is not in the cache where `offline` is set. Whatever was answered is in the cache.
         """
-        structured = self.config.structured
+        config = self.config
+        self._check_fields(sampling.stop)
+        form = (config.structured, config.fields, config.extra)
         rows = [
-            [make_request(self.model, prompt, sampling, seed, j, structured) for j in range(n)]
+            [make_request(self.model, prompt, sampling, seed, j, *form) for j in range(n)]
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         requests = {request.key: request for row in rows for request in row}
@@ -89,8 +95,9 @@ class EndpointPolicy:
             return Completion(text=reply.text, finish_reason=reply.finish_reason, usage=usage)
         outcome = outcomes[key]
         paid = None
-        if reply := outcome.reply:
-            paid = self._usage(*(outcome.tokens or (0, 0)))
+        if outcome.tokens and (outcome.reply or any(outcome.tokens)):
+            paid = self._usage(*outcome.tokens)
+        reply = outcome.reply
         if outcome.error or reply is None:
             return Completion(text="", finish_reason="error", error=outcome.error, usage=paid)
         cached[key] = reply  # the same request again, in this call: asked and paid once
@@ -107,6 +114,10 @@ class EndpointPolicy:
 
     def load_weights(self, weights: bytes, version: int) -> None:
         raise ValueError(f"policy endpoint (role {self.role}) has no weights to load")
+
+    def _check_fields(self, stops: Sequence[str] = ()) -> None:
+        if found := misfit(self.config.fields, self.config.extra, stops):
+            raise EndpointError(f"{self.block}.{found[0]} {found[1]}")
 
     def _check_url(self) -> None:
         parts = urlsplit(self.url)
@@ -156,34 +167,66 @@ class EndpointPolicy:
                 request.headers["authorization"] = f"Bearer {key}"
 
         connections = self.config.concurrency
+        limits = self.httpx.Limits(
+            max_connections=connections, max_keepalive_connections=connections
+        )
+        # With a transport the client reads no HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
+        direct = self.httpx.AsyncHTTPTransport(limits=limits) if here(self.url) else None
+        try:
+            http_client = self.openai.DefaultAsyncHttpxClient(
+                event_hooks={"request": [set_headers], "response": [bound(most)]},
+                follow_redirects=False,  # the key is for this address
+                limits=limits,
+                transport=direct,
+            )
+        except (ImportError, ValueError, self.httpx.InvalidURL) as error:
+            raise EndpointError(  # without its address, which may hold a password
+                "the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names cannot be used "
+                f"({type(error).__name__}): write the address of an HTTP proxy there, or the host of "
+                f"{self.url} into NO_PROXY"
+            ) from None
         return self.openai.AsyncOpenAI(
             base_url=self.url,
             api_key="in the headers above",
             max_retries=0,
             timeout=None,  # the whole request has one
-            http_client=self.openai.DefaultAsyncHttpxClient(
-                event_hooks={"request": [set_headers], "response": [bound(most)]},
-                follow_redirects=False,  # the key is for this address
-                limits=self.httpx.Limits(
-                    max_connections=connections, max_keepalive_connections=connections
-                ),
-            ),
+            http_client=http_client,
         )
 
     def advice(self, outcome: Outcome) -> str:
-        """The message for a status that no retry can mend."""
+        """The message for what no retry can mend."""
         config, detail = self.config, outcome.detail
+        if outcome.field:
+            instead = remedy(outcome.field, config.fields, self.block)
+            return f"{self.where} refuses the field {outcome.field} ({detail}): {instead}"
         if outcome.fatal in (401, 403):
             name = config.key_env
-            remedy = (
+            instead = (
                 f"write a valid key into the environment variable {name}"
                 if name
                 else f"write the name of the environment variable with its key as {self.block}.key_env"
             )
-            return f"{self.where} refused the key ({detail}): {remedy}"
+            return f"{self.where} refused the key ({detail}): {instead}"
         if outcome.fatal in (402, 429):
             return f"{self.where} has no credit left ({detail}): add some, then coevo resume"
         return (
             f"{self.where} does not know the address or the model ({detail}): check "
             f"agents.{self.role}.model, and {self.block}.url, which mostly ends in /v1"
         )
+
+
+def here(url: str) -> bool:
+    """Whether an address is of this machine: localhost, 127.0.0.0/8 or ::1, however written. No
+    proxy is asked for these: it would look on its own machine, and read the key."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, 0x7f000001
+        except (OSError, ValueError):
+            return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return bool(mapped.is_loopback or mapped.is_unspecified)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any
 
+from agents.policies import endings
 from agents.policies.base import Prompt, Sampling
+from agents.policies.fields import refused, sent
 from agents.policies.ledger import Reply
 from environments.printable import printable
 
@@ -25,7 +29,8 @@ FATAL = {401, 402, 403, 404, 405, 410}  # concern the key, the model or the addr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One completion to ask for. `key` is the SHA-256 of the canonical JSON of `body`.
+    """One completion to ask for. `key` is the SHA-256 of the canonical JSON of `body`, and of the seed
+    where a server takes none: else all samples of a prompt would be one.
 
     The address is no part of it: a run can be replayed when the server is gone or has moved.
     """
@@ -33,14 +38,8 @@ class Request:
     key: str
     body: dict[str, Any]
     task: str
-
-    @property
-    def prompt_bytes(self) -> int:
-        """UTF-8 bytes that the model reads, without its template."""
-        texts = [message["content"] for message in self.body["messages"]]
-        if form := self.body.get("response_format"):
-            texts.append(json.dumps(form))
-        return sum(len(text.encode()) for text in texts)
+    max_tokens: int  # of the completion
+    prompt_bytes: int  # UTF-8 bytes that the model reads, without its template
 
     @property
     def prompt_bound(self) -> int:
@@ -50,7 +49,7 @@ class Request:
     @property
     def reply_bound(self) -> int:
         """At least the bytes of an answer, which may repeat the prompt."""
-        return REPLY_BYTES + TOKEN_BYTES * self.body["max_tokens"] + 8 * self.prompt_bytes
+        return REPLY_BYTES + TOKEN_BYTES * self.max_tokens + 8 * self.prompt_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,46 +66,72 @@ class Outcome:
     retry: bool = False  # it may fail in passing
     wait: float | None = None  # seconds that the server asks to wait for
     fatal: int | None = None  # HTTP status of what no retry can mend and concerns every request
+    field: str = ""  # of the request, which the server says it does not take
     reached: bool = True  # the server was connected to
     tokens: tuple[int, int] | None = (0, 0)
     estimated: bool = False
 
 
 def make_request(
-    model: str, prompt: Prompt, sampling: Sampling, seed: int, sample: int, structured: bool
+    model: str,
+    prompt: Prompt,
+    sampling: Sampling,
+    seed: int,
+    sample: int,
+    structured: bool,
+    fields: Mapping[str, Any] = MappingProxyType({}),
+    extra: Mapping[str, Any] = MappingProxyType({}),
 ) -> Request:
     """The chat completion that sample `sample` of a prompt asks for.
+
+    `fields` are the server's names for OpenAI's, None for those to leave out, and `extra` are added.
 
     Its seed has 31 bits, hashed from (`seed`, `sample`): some servers refuse longer ones, and sums
     of neighbouring seeds would collide. Lone surrogates, which UTF-8 has no bytes for, become `?`.
     """
     messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
     digest = hashlib.sha256(f"{seed}:{sample}".encode()).digest()
-    body: dict[str, Any] = {
+    number = int.from_bytes(digest[:4]) & 0x7FFFFFFF
+    own: dict[str, Any] = {
         "model": model,
         "messages": [*messages, {"role": "user", "content": prompt.text}],
         "temperature": float(sampling.temperature),
         "top_p": float(sampling.top_p),
         "max_tokens": sampling.max_tokens,
         "n": 1,
-        "seed": int.from_bytes(digest[:4]) & 0x7FFFFFFF,
+        "seed": number,
     }
     if sampling.stop:
-        body["stop"] = list(sampling.stop)
+        own["stop"] = list(sampling.stop)
     if structured and prompt.schema is not None:
         schema = {"name": "reply", "schema": dict(prompt.schema), "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    sent = canonical.encode("utf-8", "replace")
-    key = hashlib.sha256(sent).hexdigest()
-    return Request(key=key, body=json.loads(sent), task=prompt.task)
+        own["response_format"] = {"type": "json_schema", "json_schema": schema}
+    content = _canonical(sent(own, fields, extra))
+    body = json.loads(content)
+    texts = [message["content"] for message in body["messages"]]
+    form = body.get(fields.get("response_format", "response_format"))
+    texts += [json.dumps(one) for one in (form, dict(extra)) if one]
+    unsaid = f"\nseed {number}" if fields.get("seed", "seed") is None else ""
+    return Request(
+        key=hashlib.sha256(content + unsaid.encode()).hexdigest(),
+        body=body,
+        task=prompt.task,
+        max_tokens=sampling.max_tokens,
+        prompt_bytes=sum(len(text.encode()) for text in texts),
+    )
+
+
+def _canonical(body: Mapping[str, Any]) -> bytes:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "replace")
 
 
 def read_reply(content: bytes, request: Request, hide: Callable[[str], str]) -> Outcome:
     """The outcome of a response with status 200; `hide` takes the key out of its messages.
 
-    What is no chat completion may be a gateway's passing fault, and is retried; a whole answer that
-    is empty, refused or ends for another reason than `stop` and `length` is not.
+    What is no chat completion, or says that it failed, may do so in passing and is retried; a whole
+    answer that is empty, refused, calls tools or has parts that are no text is not. What a server
+    counts for any of them is paid.
     """
     try:
         data = json.loads(content)
@@ -114,38 +139,70 @@ def read_reply(content: bytes, request: Request, hide: Callable[[str], str]) -> 
         shown = words(content, hide)
         return Outcome(error="bad_response", detail=f"not JSON: {shown}", retry=True, tokens=None)
     choice = _first_choice(data)
-    if choice is None:
+    read = endings.content(choice.get("message"))
+    text, refusal, other = read or ("", "", "")
+    if told := choice.get("error") or (isinstance(data, dict) and data.get("error")):
+        return _failed(told, data, request, text, hide)
+    if read is None:
         counted = _usage(data)
         tokens = (counted[0] or 0, counted[1] or 0)
         return Outcome(error="bad_response", detail=words(content, hide), retry=True, tokens=tokens)
-    message, reason = choice["message"], choice.get("finish_reason")
-    text = message.get("content") or ""
+    reason = choice.get("finish_reason")
     prompt_tokens, completion_tokens, estimated = _tokens(data, request, text)
-    error, detail = "", ""
-    if reason == "content_filter" or message.get("refusal"):
-        error, detail = "refused", words(str(message.get("refusal") or reason), hide)
-    elif reason not in ("stop", "length"):
-        error, detail = "bad_response", f"finish_reason {words(str(reason), hide)}"
-    elif not text and reason == "stop":
+    ending = endings.ending(reason, completion_tokens, request.max_tokens)
+    if ending == "failed":
+        return _failed(f"finish_reason {reason}", data, request, text, hide)
+    error, detail, called = "", "", choice["message"].get("tool_calls")
+    if ending == "refused" or refusal:
+        error, detail = "refused", refusal or str(reason)
+    elif ending == "tools" or (not text and called):
+        error, detail = "bad_response", f"finish_reason {reason}: a call of tools, which it has not"
+    elif other:
+        error, detail = "bad_response", f"a part of type {other!r} in the content"
+    elif not text and ending == "whole":
         error, detail = "empty", "an empty text"
     reply = Reply(
         text="" if error else text.encode("utf-8", "replace").decode(),
-        finish_reason="length" if reason == "length" else "stop",
+        finish_reason="length" if ending == "cut" else "stop",
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         estimated=estimated,
     )
     tokens = (prompt_tokens, completion_tokens)
-    return Outcome(reply=reply, error=error, detail=detail, tokens=tokens, estimated=estimated)
+    shown = words(detail, hide)
+    return Outcome(reply=reply, error=error, detail=shown, tokens=tokens, estimated=estimated)
 
 
-def _first_choice(data: Any) -> dict[str, Any] | None:
+def _failed(
+    told: Any, data: Any, request: Request, text: str, hide: Callable[[str], str]
+) -> Outcome:
+    """The outcome of a failure that came with status 200, as gateways send one: by the status that
+    it names, if any, else the server's own, which may pass.
+
+    The tokens are those that the server counts, and of a text without a count those of the text. A
+    403 is moderation's, of this prompt; the key was accepted.
+    """
+    detail = json.dumps({"error": told})
+    code = told.get("code") if isinstance(told, dict) else None
+    named = isinstance(code, int | str) and re.fullmatch(r"[45]\d\d", str(code))
+    status = int(named[0]) if named else 500
+    outcome = read_status(status, {}, detail, datetime.now(UTC), hide, request)
+    shown = f"{status if named else 'a failure'} within status 200: {words(detail, hide)}"
+    outcome = replace(outcome, detail=shown)
+    if outcome.fatal == 403:
+        outcome = replace(outcome, error="refused", fatal=None)
+    prompt_tokens, completion_tokens = _usage(data)
+    if text and (prompt_tokens is None or completion_tokens is None):
+        prompt_tokens, completion_tokens, _ = _tokens(data, request, text)
+        outcome = replace(outcome, estimated=True)
+    return replace(outcome, tokens=(prompt_tokens or 0, completion_tokens or 0))
+
+
+def _first_choice(data: Any) -> dict[str, Any]:
+    """Empty if there is none."""
     choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
-        return None
-    return choice
+    return choice if isinstance(choice, dict) else {}
 
 
 def _usage(data: Any) -> tuple[int | None, int | None]:
@@ -171,7 +228,12 @@ def _tokens(data: Any, request: Request, text: str) -> tuple[int, int, bool]:
 
 
 def read_status(
-    status: int, headers: Mapping[str, str], text: str, now: datetime, hide: Callable[[str], str]
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    now: datetime,
+    hide: Callable[[str], str],
+    request: Request,
 ) -> Outcome:
     """The outcome of a response with any other status than 200, without the key by `hide`."""
     detail = f"{status}: {words(text, hide)}"
@@ -184,7 +246,7 @@ def read_status(
         error = PASSING.get(status, "server_error")
         wait = retry_after(headers.get("retry-after"), now)
         return Outcome(error=error, detail=detail, retry=True, wait=wait)
-    return Outcome(error="bad_request", detail=detail)
+    return Outcome(error="bad_request", detail=detail, field=refused(text, request.body))
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

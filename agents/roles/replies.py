@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from agents.records import Completion
 from environments import Malformed
@@ -43,25 +43,34 @@ DIAGNOSE = _schema(
 REFINE = _schema(problem=STATEMENT, solution=SOLUTION, answer=ANSWER)
 
 
-def read(completion: Completion, schema: Schema) -> Reply | Malformed:
-    """The fields of a reply, or why there are none.
+THINK, THOUGHT = "<think>", "</think>"
 
-    Reasons: the error of the endpoint; `unfinished`; `no_json`; `repeated_field`; `fields` (one
-    missing or too many); `type`; `choice`; `too_long`; `control` (a control character, such as
-    the backspace that an unescaped `\\boxed` leaves in JSON).
+
+def read(
+    completion: Completion, schema: Schema, reasoning: Literal["keep", "strip"] = "keep"
+) -> Reply | Malformed:
+    """The fields of a reply, or why there are none. With `strip`, a leading block of thought is none
+    of it (`answer`).
+
+    Reasons: the error of the endpoint; `unfinished` (the thought or the reply); `no_json`;
+    `repeated_field`; `fields` (one missing or too many); `type`; `choice`; `too_long`; `control` (a
+    control character, such as the backspace that an unescaped `\\boxed` leaves in JSON).
     """
     if completion.finish_reason == "error":
         return Malformed(reason=completion.error)
     if completion.finish_reason == "length":
         return Malformed(reason="unfinished", detail=completion.text[-80:])
+    text = answer(completion.text) if reasoning == "strip" else completion.text
+    if text is None:
+        return Malformed(reason="unfinished", detail=completion.text[-80:])
     try:
-        reply = json.loads(completion.text, object_pairs_hook=_once)
+        reply = json.loads(text, object_pairs_hook=_once)
     except _Repeated as error:
         return Malformed(reason="repeated_field", detail=str(error)[:80])
     except (ValueError, RecursionError):
-        return Malformed(reason="no_json", detail=completion.text[:80])
+        return Malformed(reason="no_json", detail=text[:80])
     if not isinstance(reply, dict):
-        return Malformed(reason="type", detail=completion.text[:80])
+        return Malformed(reason="type", detail=text[:80])
     fields = schema["properties"]
     if reply.keys() != fields.keys():
         return Malformed(reason="fields", detail=", ".join(map(str, reply))[:80])
@@ -69,6 +78,29 @@ def read(completion: Completion, schema: Schema) -> Reply | Malformed:
         if reason := _misfit(reply[name], rule):
             return Malformed(reason=reason, detail=f"{name}: {reply[name]!r}"[:80])
     return reply
+
+
+def answer(text: str) -> str | None:
+    """The text after one leading block of thought, which ends at the first `</think>`; None if the
+    block does not end.
+
+    Chat templates may write `<think>` themselves, and then the text has the end alone. A text that is
+    JSON as it stands has no thought: its strings may hold the tag.
+    """
+    _, end, rest = text.partition(THOUGHT)
+    if text.lstrip().startswith(THINK):
+        return rest if end else None
+    if not end or _is_json(text):
+        return text
+    return rest
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class _Repeated(ValueError):

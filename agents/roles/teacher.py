@@ -251,7 +251,7 @@ class Teacher:
             return []
         drawn = self.policy.sample(prompts, 1, sampling, seeds)
         return [
-            (replies.read(one, prompt.schema or {}), one)
+            (replies.read(one, prompt.schema or {}, self.config.reasoning), one)
             for prompt, (one,) in zip(prompts, drawn, strict=True)
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from coevo.run import resume, start
 from coevo.run_folder import open_run
 from environments.arithmetic import Arithmetic
 from tests.integration.small import SMALL, coevo_run, read, run
-from tests.unit.agents.failing_server import Behaviour, FailingServer, Handler, answer, fail
+from tests.unit.agents.failing_server import Behaviour, FailingServer, Handler, answer, fail, send
 
 KEY = "sentinel-0123456789abcdef"
 ENDPOINT = "agents.teacher.policy.endpoint"
@@ -86,6 +87,65 @@ def test_a_cap_ends_a_run_and_a_higher_one_lets_it_go_on(tmp_path: Path, key: No
     metrics = read(tmp_path / "capped").rounds()[1]["metrics"]
     assert metrics["curriculum/cost_per_admitted"] > 0
     assert metrics["teacher/disagreement"] > 0  # this judge says yes to everything
+
+
+def odd(number: int, body: dict[str, Any]) -> Behaviour:
+    """The same teacher behind a server with manners of its own: it takes its own names alone, thinks
+    aloud, answers in parts, ends in other words or in none, and fails within status 200."""
+    known = {"model", "messages", "max_completion_tokens", "random_seed", "reasoning_effort"}
+    if unknown := sorted(body.keys() - known):
+        return fail(422, f"unknown field {unknown[0]}")
+    if number % 5 == 4:
+        if number % 2:
+            return send(json.dumps({"error": {"code": 502, "message": "upstream is gone"}}))
+        return answer(text="a ha", finish_reason="error")
+
+    def act(handler: Handler) -> None:
+        plain: Any = Said()
+        scripted(number, {**body, "seed": body["random_seed"]})(plain)
+        draft = json.dumps({"reason": "", "verdict": "wrong"})
+        parts = [{"type": "text", "text": f"<think>{draft}"}, {"type": "text", "text": "</think>"}]
+        parts.append({"type": "text", "text": plain.text})
+        reason = ("end_turn", "STOP", "eos", None)[number % 4]
+        answer(content=parts, finish_reason=reason)(handler)
+
+    return act
+
+
+class Said:
+    """What a behaviour would answer."""
+
+    body: dict[str, Any] = {"model": ""}  # noqa: RUF012
+
+    def reply(self, status: int, content: bytes) -> None:
+        self.text = json.loads(content)["choices"][0]["message"]["content"]
+
+
+def test_a_server_with_manners_of_its_own_gives_the_same_run(tmp_path: Path, key: None) -> None:
+    """Its refusals say, field by field, how to write to it; then it is the run of a plain server."""
+    with FailingServer(scripted) as server:
+        straight, _ = run(tmp_path / "plain", *overrides(server), "rounds=1", "name=plain")
+        needed = len(server.seen)
+    words = ["rounds=1", "agents.teacher.reasoning=strip", f"{ENDPOINT}.extra.reasoning_effort=low"]
+    with FailingServer(odd) as server:
+        for attempt in range(9):
+            try:
+                summary, folder = run(tmp_path / str(attempt), *overrides(server), *words)
+                break
+            except EndpointError as error:
+                found = re.search(rf"{ENDPOINT}\.fields\.(\w+)=(\w+)", str(error))
+                assert found, str(error)
+                new = "random_seed" if found[1] == "seed" else found[2]
+                words.append(f"{ENDPOINT}.fields.{found[1]}={new}")
+        taken = {"model", "messages", "max_completion_tokens", "random_seed", "reasoning_effort"}
+        asked = [body for _, _, body in server.seen if body.keys() == taken]
+        assert summary["digest"] == straight["digest"]
+        assert len({json.dumps(body) for body in asked}) == needed
+    assert {word.partition("=")[0].rpartition(".")[2] for word in words[3:]} == {
+        "temperature", "top_p", "max_tokens", "n", "seed", "response_format",
+    }  # fmt: skip
+    query = "SELECT role, task, kind, count(*) FROM failures GROUP BY role, task, kind"
+    assert read(folder).query(query) == read(tmp_path / "plain/plain").query(query)
 
 
 def test_failures_are_typed_counted_and_no_end(tmp_path: Path, key: None) -> None:

@@ -305,6 +305,15 @@ def test_a_new_address_on_resume_is_said(
     assert len(told.splitlines()) == 1
 
 
+def test_a_field_that_is_added_to_requests_is_confirmed(tmp_path: Path) -> None:
+    """It may be a tool of the server's own, or a further address."""
+    run = make(tmp_path, {**SERVER, f"{ENDPOINT}.extra": {"plugins": [{"id": "web"}], "top_k": 3}})
+    url, first = f"{ENDPOINT}.url=http://stranger.example/v1", f"{ENDPOINT}.extra.top_k=3"
+    with pytest.raises(Unconfirmed, match=r"extra\.plugins.*a field that is sent there") as caught:
+        resume(run, [url, first])
+    assert "top_k" not in str(caught.value)
+
+
 # What a text of the configuration may be. A new one has to be put on one of these lists, and if it
 # leads out of the folder, into coevo/trust.py.
 LEADING_OUT = {
@@ -314,13 +323,14 @@ LEADING_OUT = {
     *(f"agents.{role}.learner.teacher" for role in ("solver", "teacher", "generator")),
     *(
         f"agents.{role}.policy.endpoint.{key}"
-        for role in ("solver", "teacher", "generator") for key in ("url", "key_env", "cache")
+        for role in ("solver", "teacher", "generator") for key in ("url", "key_env", "cache", "extra")
     ),
 }  # fmt: skip
 HARMLESS = (
     "name", "experiment", "runs_dir", "utility.name", "tracker.wandb.project", "tracker.wandb.tags",
     "tracker.wandb.name", "tracker.wandb.group", "tracker.wandb.notes",
     "template", "sampling.stop", "judging.stop", "learner.lora.targets", "agents.teacher.prompts",
+    "policy.endpoint.fields",
 )  # fmt: skip
 
 
