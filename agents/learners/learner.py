@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 
 from agents import precision
 from agents.finite import check_weights
-from agents.learners import limits, models, modes, ranks, reading, schedule
+from agents.learners import limits, models, modes, on_disk, ranks, reading, schedule
 from agents.learners.batching import MicroBatch, TokenGroup, micro_batches
 from agents.learners.diagnostics import Drift, mismatch_kl
 from agents.learners.forward import Forward
@@ -29,10 +27,6 @@ from agents.records import Completion, Group
 from agents.tokens import Tokens, read, within
 
 Metrics = dict[str, float]
-
-
-class CheckpointDiffers(RuntimeError):
-    """A checkpoint from which a run would go on as another; the message names the first tensor."""
 
 
 class Learner:
@@ -313,66 +307,16 @@ class Learner:
 
     def save(self, folder: Path) -> None:
         """Writes what `from_pretrained` loads (the adapters alone, if there are any) and the optimizer."""
-        weights = self.model.state_dict()
-        state = {
-            f"{index}.{name}": self.world.whole(torch.as_tensor(value)).contiguous()
-            for index, slots in self.optimizer.state_dict()["state"].items()
-            for name, value in slots.items()
-        }
-        kept = {
-            "version": str(self.version),
-            "steps": str(self.steps),
-            "baselines": json.dumps(self.baselines),
-        }
-        if self.world.rank > 0:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        models.save(self.model, folder, weights, self.role)
-        self.tokenizer.save_pretrained(folder)
-        safetensors.torch.save_file(state, folder / "optimizer.safetensors", metadata=kept)
+        on_disk.save(self, folder)
 
     def load(self, folder: Path, version: int) -> None:
         """Takes over weights and optimizer that `save` wrote, bit for bit."""
-        models.restore(self.model, folder, self.role)
-        slots: dict[int, dict[str, torch.Tensor]] = {}
-        trained = self.optimizer.param_groups[0]["params"]
-        with safetensors.safe_open(folder / "optimizer.safetensors", "pt") as file:
-            kept = file.metadata()
-            for key in file.keys():  # noqa: SIM118
-                index, name = key.split(".", 1)
-                value = self.world.part(file.get_tensor(key), trained[int(index)])
-                slots.setdefault(int(index), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-        self.version, self.steps = version, int(kept["steps"])
-        self.baselines = json.loads(kept["baselines"])
+        on_disk.load(self, folder, version)
 
     def read_back(self, folder: Path) -> None:
-        """Goes on from the checkpoint that `save` has just written, as a resumed run would.
-
-        Raises `CheckpointDiffers` if a tensor is not bit for bit what it was, and whatever `load`
-        raises.
-        """
-        before = self._checksums()
-        self.load(folder, self.version)
-        after = self._checksums()
-        if before != after:
-            changed = (name for name in {**before, **after} if before.get(name) != after.get(name))
-            family = models.causal(self.model).config.model_type
-            raise CheckpointDiffers(
-                f"{folder} does not hold what its learner has (model {self.name}, family {family}): "
-                f"{next(changed)} is read back as another tensor"
-            )
-
-    def _checksums(self) -> dict[str, bytes]:
-        """Of every trained weight, buffer and optimizer state that this rank has."""
-        tensors = {
-            **{name: one for name, one in self.model.named_parameters() if one.requires_grad},
-            **dict(self.model.named_buffers()),
-        }
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"{name} of parameter {index}": value for name, value in slots.items()}
-        return {name: ranks.checksum(torch.as_tensor(one)) for name, one in tensors.items()}
+        """Goes on from the checkpoint that `save` has just written, as a resumed run would; raises
+        `CheckpointDiffers` if that is another learner."""
+        on_disk.read_back(self, folder)
 
 
 def _check(settings: Any) -> None:

@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 
 from agents.learners import models
-from agents.learners.learner import CheckpointDiffers, Learner
+from agents.learners.learner import Learner
+from agents.learners.on_disk import CheckpointDiffers
 from agents.model_loading import ModelUnavailable, load_model
 from agents.policies.hf import HFPolicy
 from tests.families import save_family
