@@ -213,8 +213,8 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         (".softmax(-1).mul_(-pull)", ".softmax(-1).mul_(pull)", "log-softmax: sign of the gradient"),
         ("gradient[part, None] / ctx.temperature", "gradient[part, None]", "gradient: temperature"),
         (
-            "forward(_Causal(self.causal, body), return_dict=True).logits",
-            "self.causal.get_output_embeddings()(states[None])",
+            "forward(model, return_dict=True).logits",
+            "self.causal.get_output_embeddings()(model._body().last_hidden_state)",
             "the head applied bare",
         ),
     ],
