@@ -64,8 +64,9 @@ class EndpointPolicy:
         A request that fails, after its retries, is a completion with finish_reason `error` and one
         of the errors `timeout`, `rate_limited`, `server_error`, `connection`, `bad_response`,
         `too_long`, `empty`, `refused` and `bad_request`. Raises `EndpointError` for what concerns every
-        request: the key, the model, the address, a cap, a server that answers none, and a request
-        that is not in the cache where `offline` is set. Whatever was answered is in the cache.
+        request: the key, the model, the address, a field that the server refuses, a cap, a server that
+        answers none, and a request that is not in the cache where `offline` is set. Whatever was
+        answered is in the cache.
         """
         config = self.config
         self._check_fields(sampling.stop)

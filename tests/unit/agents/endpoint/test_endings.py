@@ -154,8 +154,10 @@ def wrapped(error: Any, **usage: int) -> dict[str, Any]:
     return {"error": error, **({"usage": usage} if usage else {})}
 
 
-def in_choice(error: Any, text: str | None, **usage: int) -> dict[str, Any]:
-    choice = {"message": {"content": text}, "finish_reason": "error", "error": error}
+def in_choice(
+    error: Any, text: str | None, reason: str | None = "error", **usage: int
+) -> dict[str, Any]:
+    choice = {"message": {"content": text}, "finish_reason": reason, "error": error}
     return {"choices": [choice], **({"usage": usage} if usage else {})}
 
 
@@ -171,6 +173,8 @@ LATER: list[tuple[Any, str, tuple[int, int, int]]] = [
         "server_error",
         (11, 2, 0),
     ),
+    (in_choice({"code": 429}, "a half", None), "rate_limited", (3, 2, 1)),
+    (in_choice({"code": 429}, "a half", "stop"), "rate_limited", (3, 2, 1)),
     (in_choice(None, "a half"), "server_error", (3, 2, 1)),  # 10 and 6 bytes
 ]
 
