@@ -19,7 +19,7 @@ from coevo.config import Config, ConfigError
 from coevo.folder_files import FileRefused, open_plain
 from coevo.program import command
 from coevo.store import Store, StoreError, StoreRefused
-from coevo.unbegun import Made, unbegun
+from coevo.unbegun import GONE, Made, unbegun
 
 
 class RunError(RuntimeError):
@@ -149,7 +149,7 @@ class Watch:
     def then(self) -> str:
         """What becomes of the run if it stops now, for a message."""
         if self.made is not None and unbegun(self.folder):
-            return "its first round was not done, and nothing of it is left"
+            return GONE
         return f"all finished rounds are safe: {command('resume', self.folder)}"
 
     def check(self) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import statistics
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from coevo.team import Team
 from coevo.tracking import RoundReport, RunInfo, make_tracker
 from coevo.trainable import check_trainable, without_step
 from coevo.trust import confirm
-from coevo.unbegun import Made
+from coevo.unbegun import GONE, Made
 from environments.benchmark import heldout
 from environments.printable import printable
 
@@ -72,8 +73,9 @@ def start(config: Config) -> dict[str, Any]:
             guarded(folder, made) as watch,
         ):
             return _drive(config, watch, store, given)
-    except BaseException:
-        made.discard()  # the name is free for the next try
+    except BaseException as error:
+        if made.discard() and GONE not in str(error):  # the name is free for the next try
+            print(printable(f"{made.folder}: {GONE}"), file=sys.stderr, flush=True)
         raise
 
 

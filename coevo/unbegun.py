@@ -14,6 +14,7 @@ from coevo.run_folder import FILES, FOLDERS
 from environments.printable import printable
 
 LEDGER = "spending.db"
+GONE = "its first round was not done, and nothing of it is left"
 OWN = {*FILES, *FOLDERS, LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"}
 
 
@@ -58,16 +59,22 @@ class Made:
         """This is to be the run's folder; told before it has its name, as a signal may come between."""
         self.folder, self.identity = folder, identity
 
-    def discard(self) -> None:
-        """Removes it all, where the run is `unbegun`; what its processes wrote is kept elsewhere."""
+    def discard(self) -> bool:
+        """Removes it all, where the run is `unbegun`; what its processes wrote is kept elsewhere.
+
+        Whether a run's folder went.
+        """
+        gone = False
         if self.folder is not None and self._still_there(self.folder):
             if not unbegun(self.folder):
-                return
+                return False
             _keep_logs(self.folder / "logs")
             shutil.rmtree(self.folder, ignore_errors=True)
+            gone = True
         for path in self.above:  # the innermost first; one with anything in it stays
             with contextlib.suppress(OSError):
                 path.rmdir()
+        return gone
 
     def _still_there(self, folder: Path) -> bool:
         try:

@@ -153,6 +153,7 @@ class WandbTracker:
                 self._refusal = printable(" ".join(str(error).split()), longest=200)
                 wandb.teardown()  # its service holds on to the run's id
                 run = self._open("offline")
+            _without_links(Path(run.settings.sync_dir), self._info.folder)
             run.define_metric("round")
             for section in SECTIONS:
                 run.define_metric(f"{section}/*", step_metric="round")
@@ -197,6 +198,17 @@ class WandbTracker:
         folder = user_path(self._config.dir)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _without_links(sync_dir: Path, folder: Path) -> None:
+    """Takes away links that lead out of the run's folder, such as W&B's to the log of its service in
+    `~/.cache`: with one, no command of coevo would open the folder again."""
+    inside = folder.resolve()
+    if not sync_dir.resolve().is_relative_to(inside):  # tracker.wandb.dir
+        return
+    for path in sync_dir.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            path.unlink(missing_ok=True)
 
 
 def flat_summary(summary: Mapping[str, Any]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from coevo import compose
 from coevo.config import ConfigError, TrackerConfig, WandbConfig
+from coevo.folder_files import check_folder
 from coevo.tracking import RoundReport, RunInfo, Trackers, make_tracker
 from coevo.tracking.console import ConsoleTracker, clock
 from coevo.tracking.jsonl import JsonlTracker
@@ -424,6 +425,7 @@ def test_wandb_offline_without_key_or_network(
     wandb.teardown()  # as at the end of a process: waits until all is on disk
 
     (log,) = folder.glob("wandb/offline-run-*-abcd1234/run-abcd1234.wandb")
+    check_folder(folder)  # W&B's links out of it would keep every command from opening it
     content = log.read_bytes()
     for logged in (b"kept-in-config", b"generator/valid_rate", b"zones/mastered_share",
                    b"trial-check-point", b"delta_ci95"):  # fmt: skip

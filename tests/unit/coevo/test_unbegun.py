@@ -60,10 +60,14 @@ def test_whatever_the_error(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_corrected_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_corrected_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That nothing is left is said: an error's own message may tell of `coevo resume`."""
     failing(monkeypatch, RuntimeError)
     with pytest.raises(RuntimeError):
         begin(tmp_path)
+    assert f"small: {unbegun.GONE}" in capsys.readouterr().err
     assert begin(tmp_path)["rounds"] == 1
 
 
