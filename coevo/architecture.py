@@ -1,7 +1,7 @@
 """Sizes of language models from their `config.json`, without loading one and without network.
 
-Counts are exact for the architectures listed in `KINDS`: decoders with gated MLPs, grouped-query
-attention and RMSNorm, dense or with a mixture of experts.
+Architectures listed in `KINDS` (decoders with gated MLPs, grouped-query attention and RMSNorm, dense or
+with a mixture of experts) are counted by formula, without importing transformers; others by their own code.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from agents.learners.targets import ALL
 
+ENDLESS = 2**31  # positions of a model without a limit
 KINDS = ("llama", "mistral", "qwen2", "qwen3", "qwen3_moe")
 
 
@@ -51,6 +52,8 @@ class Architecture:
     experts_per_token: int = 0
     attention_bias: bool = False  # on the attention's four projections
     mlp_bias: bool = False
+    counted: tuple[Weight, ...] = ()  # where the model's own code was asked
+    cached: int | None = None  # layers that keep keys and values; None: all
 
     @property
     def qk_norm(self) -> bool:
@@ -64,6 +67,9 @@ class Architecture:
 
     def weights(self) -> Iterator[Weight]:
         """Every parameter of the model."""
+        if self.counted:
+            yield from self.counted
+            return
         yield Weight(name="embed_tokens", shape=(self.vocabulary, self.hidden))
         if not self.tied:
             yield Weight(name="lm_head", shape=(self.vocabulary, self.hidden))
@@ -116,7 +122,8 @@ class Architecture:
 
     def cache_elements(self) -> int:
         """Elements of the KV cache for one token: keys and values of every layer."""
-        return 2 * self.layers * self.kv_heads * self.head_dim
+        layers = self.layers if self.cached is None else self.cached
+        return 2 * layers * self.kv_heads * self.head_dim
 
 
 def parse(config: Mapping[str, Any]) -> Architecture:
@@ -131,7 +138,9 @@ def parse(config: Mapping[str, Any]) -> Architecture:
         config.get("decoder_sparse_step", 1) != 1 or config.get("mlp_only_layers")
     ):
         raise ValueError("some of its layers are dense and some are mixtures of experts")
-    experts = config.get("num_experts", 0) if kind == "qwen3_moe" else 0
+    # transformers 5 writes the second name, and the hub has the first
+    experts = config.get("num_experts") or config.get("num_local_experts", 0)
+    experts = experts if kind == "qwen3_moe" else 0
     heads = config.get("num_attention_heads", 0)
     try:
         return Architecture(
@@ -154,6 +163,35 @@ def parse(config: Mapping[str, Any]) -> Architecture:
         raise ValueError(f"its config.json lacks {error}") from error
 
 
+def counted(folder: Path) -> Architecture:
+    """Of any other causal language model that transformers has, by its own code, without its weights.
+
+    Raises `ValueError` if it has none.
+    """
+    from agents import skeleton
+    from agents.tokens import positions
+
+    found = skeleton.of_folder(folder)
+    limit = positions(json.loads((folder / "config.json").read_text()))
+    return Architecture(
+        kind=found.kind,
+        hidden=found.hidden,
+        layers=found.layers,
+        heads=found.heads,
+        kv_heads=found.kv_heads,
+        head_dim=found.head_dim,
+        intermediate=found.intermediate,
+        vocabulary=found.vocabulary,
+        positions=ENDLESS if limit is None else limit,
+        tied=found.tied,
+        counted=tuple(
+            Weight(name=one.name, shape=one.shape, copies=one.copies, linear=one.linear)
+            for one in found.tensors
+        ),
+        cached=found.attention,
+    )
+
+
 def find(model: str) -> Architecture | None:
     """The architecture of the model called `model`, None if its sizes are not at hand.
 
@@ -165,7 +203,7 @@ def find(model: str) -> Architecture | None:
             config = json.loads(file.read_text())
         except (OSError, ValueError) as error:
             raise ValueError(f"{file} cannot be read ({error})") from error
-        return parse(config)
+        return parse(config) if config.get("model_type") in KINDS else counted(file.parent)
     return KNOWN.get(model)
 
 

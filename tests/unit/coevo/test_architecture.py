@@ -10,6 +10,7 @@ import pytest
 from agents.model_files import PARAMETERS, TINY
 from coevo import architecture
 from coevo.architecture import KNOWN, find, parse
+from tests.families import FAMILIES, save_family
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,34 @@ def test_transformers_counts_the_same() -> None:
         with torch.device("meta"):
             made = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
         assert parse(config).parameters == sum(p.numel() for p in made.parameters()), variant
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_family_is_counted(family: str, tmp_path: Path) -> None:
+    """Parameters and adapters against the model itself, PEFT's adapters among them."""
+    from agents.learners.learner import Learner
+    from coevo.config import LearnerConfig, LoraConfig
+
+    folder = save_family(family, tmp_path)
+    found = find(str(folder))
+    assert found is not None
+    trained = Learner(str(folder), LearnerConfig(objective="sft", lora=LoraConfig(rank=4)))
+    numbers = {True: 0, False: 0}
+    for parameter in trained.model.parameters():
+        numbers[parameter.requires_grad] += parameter.numel()
+    assert found.parameters == numbers[False]
+    adapters = found.adapters(4, ["all-linear"])
+    assert sum(weight.copies * weight.size for weight in adapters) == numbers[True]
+
+
+def test_layers_without_keys_and_values_have_no_cache(tmp_path: Path) -> None:
+    """Of Qwen3-Next's two layers one attends, with one KV head of 16; of Mamba 2's none does."""
+    sizes = {}
+    for family in ("qwen3_next", "mamba2"):
+        found = find(str(save_family(family, tmp_path / family)))
+        assert found is not None
+        sizes[family] = found.cache_elements()
+    assert sizes == {"qwen3_next": 2 * 16, "mamba2": 0}
 
 
 def test_the_kv_cache_of_qwen3_8b() -> None:
