@@ -19,6 +19,7 @@ from coevo.compose import compose
 from coevo.load_check import check
 from coevo.team import Team
 from environments.arithmetic import Arithmetic
+from environments.benchmark import heldout
 from tests.families import FAMILIES, save_family
 
 SETTINGS = (
@@ -41,11 +42,10 @@ def changes(family: str) -> dict[str, Any]:
 
 def verdict(folder: Path) -> str:
     """What a run with this model as its Solver would be told."""
-    problems = [Arithmetic().parse_problem(text) for text in ("1+2", "(12+34)*5")]
     runtime = RayRuntime()
     try:
         team = Team(compose([*SETTINGS, f"agents.solver.model={folder}"]), runtime)
-        (compared,) = check(team, Arithmetic(), [one for one in problems if one is not None])
+        (compared,) = check(team, Arithmetic(), heldout(Arithmetic(), 1))
         return f"{compared.found.largest:.0e} nats" if compared.found else compared.told
     except Exception as error:  # whatever an engine raises is what the table is for
         return f"refused: {' '.join(str(error).split())[:300]}"
