@@ -103,8 +103,11 @@ def smollm2_folder() -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, or the process dies
+    with path.open("w") as file:  # the lock goes when it is closed, or the process dies
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # some file systems know only the other kind
+            fcntl.lockf(file, fcntl.LOCK_EX)
         yield
 
 

@@ -24,11 +24,12 @@ class ModelUnavailable(RuntimeError):
     """A model's files cannot be had; the message says what was tried and what to do."""
 
 
-def load_model(name: str, **options: Any) -> Any:
+def load_model(name: str, exact: bool = False, **options: Any) -> Any:
     """The causal language model called `name`; `options` are those of `from_pretrained`.
 
-    Raises `ModelUnavailable` if it is none, needs code of its own, or lacks a tensor, which transformers
-    would fill with random numbers.
+    Raises `ModelUnavailable` if it is none, needs code of its own, or has a tensor of another shape or
+    lacks one, which transformers would fill with random numbers. With `exact`, for what we wrote
+    ourselves, it also does if the model has no place for a tensor, which transformers would leave out.
     """
     from transformers import AutoModelForCausalLM
 
@@ -36,12 +37,29 @@ def load_model(name: str, **options: Any) -> Any:
 
     with _explained(name):
         model, found = AutoModelForCausalLM.from_pretrained(
-            model_folder(name), **NO_CODE, use_safetensors=True, output_loading_info=True, **options
+            model_folder(name),
+            **NO_CODE,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            **options,
+        )
+    if misshapen := sorted(found["mismatched_keys"]):
+        tensor, there, wanted = misshapen[0]
+        raise ModelUnavailable(
+            f"the files of {name} have {len(misshapen)} tensors of another shape than its config.json "
+            f"says, such as {tensor}: {tuple(there)}, not {tuple(wanted)}; write a model whose files "
+            "belong together"
         )
     if lacking := sorted(found["missing_keys"]):
         raise ModelUnavailable(
             f"the files of {name} lack {len(lacking)} tensors of a {type(model).__name__}, such as "
             f"{lacking[0]}; write a causal language model whose files are whole"
+        )
+    if exact and (surplus := sorted(found["unexpected_keys"])):
+        raise ModelUnavailable(
+            f"the files of {name} hold {len(surplus)} tensors that a {type(model).__name__} has no place "
+            f"for, such as {surplus[0]}: they were not written by a run of this model"
         )
     for block in (model.config, model.generation_config):
         vars(block).pop("auto_map", None)  # what is saved names no code

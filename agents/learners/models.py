@@ -39,7 +39,7 @@ def load(name: str, config: Any, role: str = DEFAULT, base: Any = None) -> tuple
     lora = config.lora.rank > 0
     dtype = getattr(torch, config.dtype) if lora else torch.float32
     place = device(config.gpus)
-    spread = {"device_map": "auto"} if config.gpus > 1 else {}
+    spread: dict[str, Any] = {"device_map": "auto"} if config.gpus > 1 else {}
     model = load_model(name, dtype=dtype, **spread)
     if not spread:
         model.to(place)
@@ -270,7 +270,8 @@ def restore(model: Any, folder: Path, role: str = DEFAULT) -> None:
         state = safetensors.torch.load_file(folder / "adapter_model.safetensors")
         _set_adapters(model, state, role)
     else:
-        model.load_state_dict(load_model(str(folder), dtype=torch.float32).state_dict())
+        written = load_model(str(folder), exact=True, dtype=torch.float32)
+        model.load_state_dict(written.state_dict())
 
 
 def merge(name: str, checkpoint: Path, to: Path) -> None:

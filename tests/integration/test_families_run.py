@@ -29,6 +29,21 @@ def test_a_resumed_run_is_one_that_was_never_stopped(tmp_path: Path) -> None:
     assert resume(folder, ["rounds=2"], trust=True)["digest"] == straight["digest"]
 
 
+def test_a_checkpoint_that_cannot_be_read_at_all_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = models.save
+
+    def cut(model: Any, folder: Path, state: dict[str, Any], role: str) -> None:
+        save(model, folder, state, role)
+        with (folder / "model.safetensors").open("r+b") as file:
+            file.truncate(1000)  # safetensors' error is none of Python's own
+
+    monkeypatch.setattr(models, "save", cut)
+    with pytest.raises(RunError, match=r"could not be resumed.*agents\.solver\.model"):
+        run(tmp_path, *of_families(tmp_path), "rounds=1")
+
+
 def test_a_run_that_could_not_be_resumed_stops_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,29 @@ def test_a_tensor_that_is_not_there_is_no_random_one(folder: Folder, tmp_path: P
         trained.load(tmp_path, 0)
 
 
+@EACH
+def test_a_tensor_that_has_no_place_is_not_left_out(
+    family: str, folder: Folder, tmp_path: Path
+) -> None:
+    trained = learner(folder(family), "sft")
+    trained.save(tmp_path)
+    state = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    state["model.layers.0.strange.weight"] = torch.ones(2)
+    safetensors.torch.save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnavailable, match=r"hold 1 tensors .*strange\.weight"):
+        trained.load(tmp_path, 0)
+
+
+def test_a_tensor_of_another_shape_is_refused(folder: Folder, tmp_path: Path) -> None:
+    trained = learner(folder("llama"), "sft")
+    trained.save(tmp_path)
+    state = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    state["model.norm.weight"] = torch.ones(5)
+    safetensors.torch.save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnavailable, match=r"model\.norm\.weight: \(5,\), not \(32,\)"):
+        trained.load(tmp_path, 0)
+
+
 def test_adapters_of_another_shape_are_refused(folder: Folder, tmp_path: Path) -> None:
     trained = learner(folder("llama"), "sft", lora=True)
     trained.save(tmp_path)

