@@ -278,7 +278,7 @@ def test_ids_beyond_the_tokenizer_have_no_text(tmp_path: Path) -> None:
     groups = [
         Group(problem_id="p", prompt="1+2=", completions=tuple(drawn), rewards=(1.0,) + (0.0,) * 7)
     ]
-    learner = Learner(folder, LearnerConfig(objective="grpo"), longest=12)
+    learner = Learner(folder, LearnerConfig(objective="grpo"), temperature=2.0, longest=12)
     assert learner.update(groups, seed=0, version=1)["skipped_steps"] == 0
 
 
