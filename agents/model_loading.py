@@ -36,7 +36,19 @@ def load_model(name: str, **options: Any) -> Any:
 
     with _explained(name):
         model, found = AutoModelForCausalLM.from_pretrained(
-            model_folder(name), **NO_CODE, use_safetensors=True, output_loading_info=True, **options
+            model_folder(name),
+            **NO_CODE,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told of below, by name
+            **options,
+        )
+    if other := sorted(found["mismatched_keys"], key=str):
+        tensor, stored, expected = other[0]
+        raise ModelUnavailable(
+            f"{len(other)} tensors in the files of {name} have another shape than config.json says, such "
+            f"as {tensor}: {tuple(stored)} where a {type(model).__name__} has {tuple(expected)}; take "
+            "weights and config.json from the same model"
         )
     if lacking := sorted(found["missing_keys"]):
         raise ModelUnavailable(
