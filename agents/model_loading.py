@@ -41,15 +41,15 @@ def load_model(name: str, exact: bool = False, **options: Any) -> Any:
             **NO_CODE,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
+            ignore_mismatched_sizes=True,  # told of below, by name
             **options,
         )
-    if misshapen := sorted(found["mismatched_keys"]):
-        tensor, there, wanted = misshapen[0]
+    if other := sorted(found["mismatched_keys"], key=str):
+        tensor, stored, expected = other[0]
         raise ModelUnavailable(
-            f"the files of {name} have {len(misshapen)} tensors of another shape than its config.json "
-            f"says, such as {tensor}: {tuple(there)}, not {tuple(wanted)}; write a model whose files "
-            "belong together"
+            f"{len(other)} tensors in the files of {name} have another shape than config.json says, such "
+            f"as {tensor}: {tuple(stored)} where a {type(model).__name__} has {tuple(expected)}; take "
+            "weights and config.json from the same model"
         )
     if lacking := sorted(found["missing_keys"]):
         raise ModelUnavailable(

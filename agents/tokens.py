@@ -213,10 +213,22 @@ def _stretch(rope: Mapping[str, Any]) -> float:
 
 
 def _check_template(tokenizer: Any, model: str) -> None:
+    """Raises `ModelUnavailable` if there is no template, or one that cannot write a user's turn."""
     try:
         tokenizer.get_chat_template()
     except ValueError as error:
         raise ModelUnavailable(no_template(model)) from error
+    turn = [{"role": "user", "content": MARK}]
+    try:
+        written = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        if MARK in written:
+            return
+        why = f"leaves out what the user says: it wrote {written[:80]!r} for {MARK!r}"
+    except Exception as error:  # a template is a program
+        why = f"fails with {type(error).__name__}: {error}"
+    raise ModelUnavailable(
+        f"the chat template of the model {model} {why}; mend it, or write agents.….policy.chat=false"
+    )
 
 
 def no_template(model: str, path: str = "agents.….policy.chat") -> str:

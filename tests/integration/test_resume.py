@@ -358,6 +358,6 @@ def test_one_message_and_status_on_the_command_line(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"no run can be written to .*file"):
+    with pytest.raises(ConfigError, match=r"runs_dir=.*file is a file; write a folder"):
         run(tmp_path / "file")
     assert os.listdir(tmp_path) == ["file"]

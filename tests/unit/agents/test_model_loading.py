@@ -169,3 +169,10 @@ def test_adapters_are_merged_without_what_else_their_configuration_asks_for(tmp_
         "model.layers.0.self_attn.q_proj.weight"
     ]
     assert not base.allclose(own.to(base.dtype))
+
+
+def test_tensors_of_another_shape_are_named(folder: Path) -> None:
+    edit(folder / "config.json", intermediate_size=40)
+    told = r"have another shape.*such as model\.layers\.0\.mlp\.down_proj\.weight: \(\d+, \d+\)"
+    with pytest.raises(ModelUnavailable, match=told):
+        load_model(str(folder))

@@ -111,6 +111,29 @@ def test_chat_without_a_template_is_refused_at_load(tmp_path: Path) -> None:
             load()
 
 
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{{ raise_exception('no turns at all') }}", "fails with TemplateError: no turns at all"),
+        ("{{ messages[0].content + nothing.here }}", "fails with UndefinedError"),
+        ("{% for m in messages %}", "fails with TemplateSyntaxError"),
+        ("{{ messages[0].content + 1 }}", "fails with TypeError"),
+        ("Hello!", "leaves out what the user says: it wrote 'Hello!'"),
+        (
+            "{% for p in messages[0].content %}{{ p.text }}{% endfor %}",
+            "leaves out what the user says",
+        ),
+    ],
+)
+def test_a_template_that_cannot_ask_is_refused_at_load(
+    template: str, told: str, tmp_path: Path
+) -> None:
+    folder = folder_of(tmp_path, made=tokenizer(chat_template=template))
+    with pytest.raises(ModelUnavailable, match=f"{told}.*chat=false"):
+        read(folder, chat=True)
+    assert read(folder, chat=False)
+
+
 # -- end tokens -----------------------------------------------------------------------------------
 
 
@@ -278,7 +301,7 @@ def test_ids_beyond_the_tokenizer_have_no_text(tmp_path: Path) -> None:
     groups = [
         Group(problem_id="p", prompt="1+2=", completions=tuple(drawn), rewards=(1.0,) + (0.0,) * 7)
     ]
-    learner = Learner(folder, LearnerConfig(objective="grpo"), longest=12)
+    learner = Learner(folder, LearnerConfig(objective="grpo"), temperature=2.0, longest=12)
     assert learner.update(groups, seed=0, version=1)["skipped_steps"] == 0
 
 
