@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from agents.model_files import ModelUnavailable, model_folder
+from agents.model_kinds import misfit, quantized
 from coevo.adapter_check import check_targets
 from coevo.architecture import config_file
 from coevo.config import Config, ConfigError
@@ -24,6 +25,7 @@ def check_means(config: Config) -> None:
     if a model, a GPU or one of a model's layers is not there."""
     here = config.runtime.address is None  # the nodes of a cluster have packages of their own
     check_models(config)
+    check_kinds(config)
     check_targets(config)
     check_templates(config)
     check_engines(config)
@@ -67,6 +69,29 @@ def check_models(config: Config) -> None:
         reason = of_hub(model) if isinstance(folder, str) else of_folder(folder)
         if reason:
             raise ConfigError(f"{key}={model}: {reason}")
+
+
+def check_kinds(config: Config) -> None:
+    """Raises `ConfigError` on a model that transformers is to run and that is no causal language model, and
+    on one to be trained whose weights are quantized. An engine has kinds of its own."""
+    for name in ("solver", "teacher", "generator"):
+        role = getattr(config.agents, name)
+        trained = role.learner.objective != "none"
+        if is_idle(config, name) or not (trained or role.policy.name == "hf"):
+            continue
+        models = {"model": role.model}
+        if role.learner.objective == "distill":
+            models["learner.teacher"] = role.learner.teacher
+        for key, model in models.items():
+            file = None if model in OURS else config_file(model)
+            if file is None:
+                continue
+            settings = json.loads(file.read_bytes())
+            reason = misfit(settings)
+            if not reason and trained and key == "model":
+                reason = quantized(settings)
+            if reason:
+                raise ConfigError(f"agents.{name}.{key}={model}: {reason}")
 
 
 def check_weights(config: Config) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import AutoConfig
 
 from agents.model_files import TINY
-from coevo import machine_check, model_check
+from agents.model_kinds import misfit
+from coevo import machine_check, means, model_check
 from coevo.compose import compose
 from coevo.config import ConfigError
 from coevo.run import check_start
+from tests.families import FAMILIES
 
 BASE = ["runtime=inline", "curriculum.seeds=4"]
 
@@ -61,6 +66,43 @@ def test_files_that_are_no_json(name: str, model: Path) -> None:
 def test_a_configuration_without_an_architecture(model: Path) -> None:
     (model / "config.json").write_text("{}")
     assert "names no model_type" in model_check.of_folder(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"model_type": "bert"}, "'bert' is an encoder"),
+        ({"model_type": "xlm-roberta", "is_decoder": False}, "'xlm-roberta' is an encoder"),
+        ({"model_type": "bart", "is_encoder_decoder": True}, "has an encoder and a decoder"),
+        ({"model_type": "t5"}, "no causal language model of type 't5'"),
+        ({"model_type": "frobnicate"}, "no causal language model of type 'frobnicate'"),
+        (
+            {"quantization_config": {"quant_method": "gptq"}},
+            r"quantized \(quantization_config, gptq",
+        ),
+    ],
+)
+def test_models_that_cannot_write_or_be_trained(
+    settings: dict[str, Any], told: str, model: Path, tmp_path: Path
+) -> None:
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | settings))
+    assert re.search(told, refusal(tmp_path, f"agents.solver.model={model}"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_families_can(family: str) -> None:
+    assert misfit(AutoConfig.for_model(family).to_dict()) == ""
+    assert misfit({"model_type": "bert", "is_decoder": True}) == ""
+
+
+def test_a_quantized_model_may_be_sampled(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    quantized = config | {"quantization_config": {"quant_method": "fp8"}}
+    (model / "config.json").write_text(json.dumps(quantized))
+    means.check_kinds(
+        compose([f"agents.solver.model={model}", "learner@agents.solver.learner=none"])
+    )
 
 
 def test_a_folder_without_a_tokenizer(model: Path) -> None:
