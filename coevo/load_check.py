@@ -100,10 +100,12 @@ def _hand_over(member: Member, role: RoleConfig) -> None:
     except WorkerLost:
         raise
     except Exception as error:  # an engine raises what it likes
+        where = f"agents.{member.name}"
+        adapters = f", or {where}.learner.lora.rank=16, to hand over adapters alone"
         raise CodeDisagrees(
-            f"agents.{member.name}: policy vllm does not take over the weights of {role.model} "
-            f"({type(error).__name__}: {error}); write policy@agents.{member.name}.policy=hf, or "
-            f"agents.{member.name}.learner.lora.rank=16, whose adapters are handed over in another way"
+            f"{where}: policy vllm does not take over the weights of {role.model} "
+            f"({type(error).__name__}: {error}); write policy@{where}.policy=hf"
+            f"{'' if role.learner.lora.rank else adapters}"
         ) from error
 
 
