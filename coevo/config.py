@@ -97,7 +97,8 @@ class LoraConfig:
     rank: int = between(0, 1024, 0)  # of each adapter; 0 trains all weights
     alpha: float = between(0.0, 1e6, 128.0)  # an adapter's output is scaled by alpha / rank
     dropout: float = between(0.0, 0.99, 0.0)  # of adapters' inputs, with learner.dropout=true
-    # linear layers that get an adapter, by name such as q_proj; all-linear: every one but the head
+    # linear layers that get an adapter, by name such as q_proj; all-linear: every one but the head,
+    # and what docs/learners.md says (experts that are one tensor, …)
     targets: list[str] = field(default_factory=lambda: ["all-linear"])
 
 

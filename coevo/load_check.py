@@ -21,7 +21,7 @@ from agents.roles.generator import generator_prompt
 from agents.roles.solver import solver_prompt
 from coevo.config import RoleConfig, TeacherConfig
 from coevo.seeding import derive
-from coevo.team import Member, Team
+from coevo.team import Member, Team, named
 from environments import Environment, Problem
 from environments.printable import printable
 
@@ -69,9 +69,10 @@ def _compare(
     sampling = Sampling(temperature=temperature, max_tokens=parity.TOKENS)
     prompts = _prompts(member.name, role, environment, problems)
     seeds = [derive(0, "load check", number) for number in range(len(prompts))]
-    rows: list[list[Completion]] = member.workers.call(
-        "policy.sample", prompts, parity.SAMPLES, sampling, seeds
-    )
+    with named(member.name):
+        rows: list[list[Completion]] = member.workers.call(
+            "policy.sample", prompts, parity.SAMPLES, sampling, seeds
+        )
     completions = parity.drawn([one for row in rows for one in row])
     if not completions:
         why = next((one.error for row in rows for one in row if one.error), "nothing was drawn")

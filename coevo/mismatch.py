@@ -15,14 +15,16 @@ def told(error: MismatchTooLarge, config: Config, role: str, t: int) -> str:
     block: RoleConfig = getattr(config.agents, role)
     where = f"agents.{role}"
     bound = f"{where}.learner.mismatch_kl_max"
-    higher = f"{2 * error.figure:.1g}" if math.isfinite(error.figure) else "null"
     folder = Path(config.runs_dir) / str(config.name)
+    anyway = ""
+    if math.isfinite(error.figure):
+        higher = f"{bound}={2 * error.figure:.1g}"
+        anyway = f"; or go on as it is, `{command('resume', folder, higher)}`"
     return (
         f"round {t}, {where}: mismatch_kl is {error.figure:.3g} nats a token "
         f"{'before any weight was touched' if error.untouched else 'over the whole update'}, above "
         f"{bound}={error.limit:g}: {_cause(error, block)}. Write {_mend(error, where, block)}, with "
-        f"--allow-changes; or go on as it is, `{command('resume', folder, f'{bound}={higher}')}`. All "
-        "finished rounds are safe"
+        f"--allow-changes{anyway}. All finished rounds are safe"
     )
 
 

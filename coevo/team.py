@@ -12,11 +12,22 @@ from typing import Any, Protocol
 
 import environments
 from agents.finite import BrokenModel
+from agents.model_files import ModelUnavailable
 from agents.policies import Sampling, make_policy
 from agents.records import Group
 from agents.remote import Handle, Placement, Runtime
 from coevo.config import Config, EnvironmentConfig, RoleConfig, SamplingConfig, TeacherConfig
 from environments.data_files import user_path
+
+
+@contextmanager
+def named(role: str) -> Iterator[None]:
+    """Says whose model it is that is broken, or cannot be had."""
+    try:
+        yield
+    except (BrokenModel, ModelUnavailable) as error:
+        told = str(error).replace("agents.…", f"agents.{role}")
+        raise type(error)(f"agents.{role}: {told}") from error
 
 
 def make_role(role: str, config: RoleConfig, environment: EnvironmentConfig, folder: Path) -> Any:
@@ -28,9 +39,10 @@ def make_role(role: str, config: RoleConfig, environment: EnvironmentConfig, fol
     from agents.roles.solver import Solver
 
     domain = environments.make(environment.name, **environment.options)
-    policy = make_policy(
-        config.policy.name, domain, config.model, **policy_options(role, config, folder)
-    )
+    with named(role):
+        policy = make_policy(
+            config.policy.name, domain, config.model, **policy_options(role, config, folder)
+        )
     sampling = to_sampling(config.sampling)
     if isinstance(config, TeacherConfig):
         from agents.roles.teacher import Teacher
@@ -65,7 +77,7 @@ def policy_options(role: str, config: RoleConfig, folder: Path) -> dict[str, Any
     return {}
 
 
-def make_learner(config: RoleConfig) -> Any:
+def make_learner(role: str, config: RoleConfig) -> Any:
     """A role's learner; called inside the worker that holds it."""
     kind: Callable[..., Any]
     if config.learner.backend == "trl":
@@ -73,7 +85,8 @@ def make_learner(config: RoleConfig) -> Any:
     else:
         from agents.learners.learner import Learner as kind
 
-    return kind(**_learner_arguments(config))
+    with named(role):
+        return kind(**_learner_arguments(config))
 
 
 def make_shared_learners(configs: dict[str, RoleConfig]) -> Any:
@@ -129,7 +142,7 @@ class Member:
 
     def map(self, method: str, items: Sequence[Any], *shared: Any) -> list[Any]:
         """The method on all items, spread over the workers."""
-        with _named(self.name):
+        with named(self.name):
             return self.workers.map(method, items, *shared) if items else []
 
     def learn(
@@ -143,9 +156,10 @@ class Member:
         assert self.learner is not None
         for workers in self.sleepers:
             workers.each("policy.sleep")
-        metrics = self.learner.call(
-            "update", list(groups), seed, self.version + 1, objective, epochs
-        )
+        with named(self.name):
+            metrics = self.learner.call(
+                "update", list(groups), seed, self.version + 1, objective, epochs
+            )
         self.version += 1
         for workers in self.sleepers:
             workers.each("policy.wake")
@@ -160,7 +174,7 @@ class Member:
 
     def weights(self) -> bytes:
         assert self.learner is not None
-        with _named(self.name):
+        with named(self.name):
             return self.learner.call("weights", self.as_in_files)
 
     def save(self, folder: Path) -> None:
@@ -178,15 +192,6 @@ class Member:
         if self.learner is not None:
             self.learner.call("load", folder / self.name, version)
             self.hand_over()
-
-
-@contextmanager
-def _named(role: str) -> Iterator[None]:
-    """Says whose model is broken."""
-    try:
-        yield
-    except BrokenModel as error:
-        raise BrokenModel(f"{role.capitalize()}: {error}") from error
 
 
 class Team:
@@ -228,7 +233,7 @@ class Team:
         )
         agents = self.config.agents
         if not agents.share_base:
-            return runtime.start(f"{name} learner", partial(make_learner, role), place)
+            return runtime.start(f"{name} learner", partial(make_learner, name, role), place)
         if self.shared is None:
             both = {"solver": agents.solver, "generator": agents.generator}
             factory = partial(make_shared_learners, both)

@@ -140,6 +140,11 @@ def _validate_learner(where: str, block: RoleConfig) -> None:
             f"{where}.sampling.top_p={block.sampling.top_p}: learner {learner.objective} compares "
             "probabilities with those of the sampling, and needs top_p=1"
         )
+    if learner.objective in POLICY_GRADIENT and block.sampling.temperature == 0:
+        raise ConfigError(
+            f"{where}.sampling.temperature=0: all completions of a problem are the same, so that learner "
+            f"{learner.objective} finds no advantage in any; write a temperature above 0"
+        )
     if learner.objective == "distill" and not learner.teacher:
         raise ConfigError(
             f"{where}.learner.teacher is empty; objective distill needs a model to learn from"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -229,6 +230,8 @@ class Learner:
         if figure is None or limit is None or figure <= limit:  # no number is not below anything
             return
         self.optimizer.zero_grad(set_to_none=True)
+        if not math.isfinite(figure):
+            self.weights()  # raises `BrokenModel` if that is why
         raise MismatchTooLarge(figure, limit, untouched)
 
     def _batches(self, groups: Sequence[TokenGroup]) -> list[MicroBatch]:

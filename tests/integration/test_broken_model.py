@@ -26,11 +26,15 @@ def learner(solver: Any) -> Any:
 @pytest.mark.parametrize(
     ("whose", "value", "told"),
     [
-        (policy, torch.nan, "Solver: the model tiny, version 1, computes logits that are NaN"),
+        (
+            policy,
+            torch.nan,
+            "agents.solver: the model tiny, version 1, computes logits that are NaN",
+        ),
         (
             learner,
             torch.inf,
-            "Solver: the weights of tiny after update 2 are not finite: 1 tensors",
+            "agents.solver: the weights of tiny after update 1 are not finite: 1 tensors",
         ),
     ],
 )

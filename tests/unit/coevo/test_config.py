@@ -249,6 +249,10 @@ def test_what_is_no_override_is_refused(override: str) -> None:
             ["policy@agents.solver.policy=vllm", "evaluation.sampling.temperature=2.5"],
             "evaluation.sampling.temperature=2.5: vLLM samples at temperatures up to 2",
         ),
+        (
+            ["learner@agents.solver.learner=grpo", "agents.solver.sampling.temperature=0"],
+            "agents.solver.sampling.temperature=0: all completions of a problem are the same",
+        ),
         (ENDPOINT[:2], "agents.teacher: policy endpoint needs prompts"),
         (ENDPOINT[:3], "agents.teacher.policy.endpoint.url is no address"),
         (
