@@ -352,13 +352,16 @@ def test_a_context_that_is_too_short_without_vllm(monkeypatch: pytest.MonkeyPatc
 def test_a_context_of_an_architecture_whose_sizes_are_not_known(tmp_path: Path) -> None:
     """Its config.json says how many positions it has; one without such a limit is never too short."""
     words = [f"agents.solver.model={tmp_path}", "agents.solver.sampling.max_tokens=500"]
-    told = []
+    told, written = [], []
     for config in ({"model_type": "gpt2", "n_positions": 64}, {"model_type": "mamba2"}):
         (tmp_path / "config.json").write_text(json.dumps(config))
-        told.append([misfit.why for misfit in planned(*words).misfits if "solver" in misfit.where])
+        found = [misfit for misfit in planned(*words).misfits if "solver" in misfit.where]
+        told.append([misfit.why for misfit in found])
+        written.append(found[0].write)
     assert "architectures of type 'gpt2' are not known" in told[0][0]
     assert "its completion (up to 500)" in told[0][1]
     assert len(told[0]) == 2 and len(told[1]) == 1
+    assert all(write.startswith("the same without --dry-run") for write in written)
 
 
 def test_a_question_is_expected_to_grow() -> None:
