@@ -99,6 +99,10 @@ def load_settings(name: str) -> tuple[Any, Any]:
 def _explained(name: str) -> Iterator[None]:
     try:
         yield
+    except ImportError as error:
+        raise ModelUnavailable(
+            f"the model {name} needs a package that is not installed: {error}"
+        ) from error
     except ValueError as error:
         if "trust_remote_code" not in str(error):
             raise

@@ -168,7 +168,7 @@ class LearnerConfig:
     correction: str = one_of("none", "truncate", "mask")  # of engine against learner, and of age
     correction_level: str = one_of("token", "sequence")
     correction_cap: float = between(1.0, 1e6, 2.0)
-    mismatch_kl_max: float | None = between(0.0, 1e6, 0.05)  # nats: above, a run stops; null: never
+    mismatch_kl_max: float | None = between(0.0, 1e6, 0.1)  # nats: above, a run stops; null: never
     negative_weight: float = between(0.0, 100.0, 1.0)  # oreal: η
     # distillation
     teacher: str = ""  # a model with the same vocabulary

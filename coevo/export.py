@@ -201,7 +201,8 @@ def _column_type(name: str, value: Any) -> Any:
 def write_model(run: RunFolder, folder: Path, role: str) -> str:
     """The role's newest weights with tokenizer and configuration, and a model card.
 
-    Adapters are added into the weights of their base, so that the folder is a whole model.
+    Adapters are added into the weights of their base, so that the folder is a whole model, in the type
+    that the base is stored in.
     """
     checkpoint, state = run.newest_checkpoint()
     source = checkpoint / role

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agents.learners.targets import ALL
 from coevo import footprint
-from coevo.architecture import Architecture
+from coevo.architecture import Architecture, config_file
 from coevo.config import Config, RoleConfig
 from coevo.placement import Actor
 from coevo.token_check import longest
@@ -86,10 +86,13 @@ def homeless(actor: Actor, config: Config) -> Misfit:
 
 def _model(member: Member) -> Iterator[Misfit]:
     if member.loads and member.model is None:
+        write = f"{member.path}.model=FOLDER, a folder with the model's config.json"
+        if config_file(member.role.model) is not None:
+            write = (
+                "the same without --dry-run, which alone needs the sizes, or a model of these types"
+            )
         yield Misfit(
-            where=f"{member.path}.model={member.role.model}",
-            why=member.unknown,
-            write=f"{member.path}.model=FOLDER, a folder with the model's config.json",
+            where=f"{member.path}.model={member.role.model}", why=member.unknown, write=write
         )
 
 

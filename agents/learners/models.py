@@ -15,7 +15,7 @@ from transformers.core_model_loading import revert_weight_conversion
 from agents import adapters
 from agents.learners import targets
 from agents.model_files import ModelUnavailable, model_folder
-from agents.model_loading import load_model, load_tokenizer
+from agents.model_loading import load_model, load_settings, load_tokenizer
 
 ADAPTER_SEED = 0  # of the adapters' random start: the same in every run, as the base model is
 DEFAULT = "default"  # PEFT's name for the only adapters of a model
@@ -275,10 +275,12 @@ def restore(model: Any, folder: Path, role: str = DEFAULT) -> None:
 
 
 def merge(name: str, checkpoint: Path, to: Path) -> None:
-    """Writes the model `name` with a checkpoint's adapters added into its weights, in bfloat16."""
+    """Writes the model `name` with a checkpoint's adapters added into its weights, in the type that
+    its own are stored in."""
     state = safetensors.torch.load_file(checkpoint / "adapter_model.safetensors")
     settings = json.loads((checkpoint / "adapter_config.json").read_bytes())
     # not by PEFT's from_pretrained: it also does what else a configuration asks for
     model = _take_over_adapters(load_model(name, dtype=torch.float32), state, settings)
-    write_model(model.merge_and_unload().to(torch.bfloat16), to)
+    stored = load_settings(name)[0].dtype or torch.float32
+    write_model(model.merge_and_unload().to(stored), to)
     load_tokenizer(name).save_pretrained(to)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 from agents import adapters
 from agents.learners.learner import Learner
 from agents.learners.models import causal, merge
+from agents.model_files import TINY
+from agents.model_loading import load_model, load_settings
 from agents.policies import Prompt, Sampling
 from agents.policies.hf import HFPolicy
 from agents.records import Completion, Group
@@ -122,7 +125,7 @@ def test_merged_weights_answer_as_base_and_adapters_do(tmp_path: Path) -> None:
     merge("tiny", tmp_path / "adapters", tmp_path / "merged")
     one, two = HFPolicy(str(tmp_path / "merged")), HFPolicy("tiny")
     two.load_weights(trained.weights(), 1)
-    assert logprob(one, trained) == pytest.approx(logprob(two, trained), abs=0.05)  # bfloat16
+    assert logprob(one, trained) == pytest.approx(logprob(two, trained), abs=1e-4)
     assert logprob(one, trained) > logprob(HFPolicy("tiny"), trained) + 0.1
 
 
@@ -144,3 +147,16 @@ def test_checkpointing_gives_the_same_gradients(rank: int) -> None:
     assert second["loss"] == pytest.approx(first["loss"], abs=1e-6)
     assert second["grad_norm"] == pytest.approx(first["grad_norm"], rel=1e-4)
     assert len(runs) == 2 * len(set(runs)) == 2 * len(causal(saving.model).model.layers)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_merged_weights_are_stored_as_the_models_own(dtype: torch.dtype, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(TINY, base)
+    load_model("tiny", dtype=dtype).save_pretrained(base)
+    learner().save(tmp_path / "adapters")
+    merge(str(base), tmp_path / "adapters", tmp_path / "merged")
+    assert load_settings(str(tmp_path / "merged"))[0].dtype == dtype
+    assert {
+        one.dtype for one in load_model(str(tmp_path / "merged"), dtype="auto").parameters()
+    } == {dtype}

@@ -176,3 +176,10 @@ def test_tensors_of_another_shape_are_named(folder: Path) -> None:
     told = r"have another shape.*such as model\.layers\.0\.mlp\.down_proj\.weight: \(\d+, \d+\)"
     with pytest.raises(ModelUnavailable, match=told):
         load_model(str(folder))
+
+
+def test_a_package_that_a_format_of_weights_needs_is_named(folder: Path) -> None:
+    gptq = {"quant_method": "gptq", "bits": 4, "group_size": 128}
+    edit(folder / "config.json", quantization_config=gptq)
+    with pytest.raises(ModelUnavailable, match=r"needs a package that is not installed.*optimum"):
+        load_model(str(folder))
