@@ -88,9 +88,7 @@ def _model(member: Member) -> Iterator[Misfit]:
     if member.loads and member.model is None:
         write = f"{member.path}.model=FOLDER, a folder with the model's config.json"
         if config_file(member.role.model) is not None:
-            write = (
-                "the same without --dry-run, which alone needs the sizes, or a model of these types"
-            )
+            write = f"another {member.path}.model, a causal language model that transformers has"
         yield Misfit(
             where=f"{member.path}.model={member.role.model}", why=member.unknown, write=write
         )
