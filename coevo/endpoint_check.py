@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from agents.policies import fields
 from coevo import places
 from coevo.config import ConfigError, RoleConfig, TeacherConfig
 
 
 def check_endpoint(where: str, block: RoleConfig) -> None:
     """Raises `ConfigError` on the first setting of policy `endpoint` that cannot be."""
+    from agents.policies import fields  # imports numpy
+
     endpoint, path = block.policy.endpoint, f"{where}.policy.endpoint"
     if reason := places.server(endpoint.url):
         raise ConfigError(f"{path}.url {reason}")

@@ -28,7 +28,6 @@ def check_means(config: Config) -> None:
     check_kinds(config)
     check_targets(config)
     check_templates(config)
-    check_engines(config)
     for name in ("solver", "teacher", "generator"):
         policy = getattr(config.agents, name).policy
         if policy.name == "vllm" and here and not is_idle(config, name):
@@ -41,6 +40,7 @@ def check_means(config: Config) -> None:
             )
         if policy.name == "hf":
             _check_cache(name, getattr(config.agents, name).model)
+    check_engines(config)
     for name in ("solver", "generator"):
         role = getattr(config.agents, name)
         if role.learner.objective == "distill":

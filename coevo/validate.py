@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agents.learners import limits, trl_limits
-from agents.parity import HOTTEST_ENGINE
 from coevo import places
 from coevo.config import (
     POLICY_GRADIENT,
@@ -262,6 +261,8 @@ def _validate_teacher(teacher: TeacherConfig) -> None:
 
 def _validate_temperatures(config: Config) -> None:
     """What each engine samples at."""
+    from agents.parity import HOTTEST_ENGINE  # imports numpy
+
     agents = config.agents
     for role, where, sampling in (
         (agents.solver, "agents.solver.sampling", agents.solver.sampling),

@@ -60,6 +60,7 @@ class Call:
                 for worker in workers:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
+        self._answered()
         self._judge()
         if self.failure:
             raise EndpointError(self.failure)
@@ -98,7 +99,8 @@ class Call:
 
     def _answered(self) -> bool:
         """Whether requests of this form were: then what one names concerns that one alone."""
-        return self.cached > 0 or any(one.reply for one in self.outcomes.values())
+        self.policy.answered |= any(one.reply for one in self.outcomes.values())
+        return self.cached > 0 or self.policy.answered
 
     def _stop(self, failure: str) -> None:
         self.failure = self.failure or failure

@@ -15,7 +15,7 @@ WORDS: dict[Ending, str] = {
     "complete completed done finished",
     "cut": "length max_length max_tokens max_output_tokens max_completion_tokens max_new_tokens "
     "model_length token_limit context_length context_length_exceeded "
-    "model_context_window_exceeded truncated incomplete pause_turn",
+    "model_context_window_exceeded truncated incomplete pause_turn repetition",
     "refused": "content_filter content_filtered refusal safety recitation language blocked "
     "blocklist prohibited_content spii image_safety guardrail_intervened sensitive error_toxic",
     "tools": "tool_calls tool_call tool_use function_call malformed_function_call "

@@ -42,6 +42,7 @@ class EndpointPolicy:
         self.where = f"the server at {self.url} (model {model}, role {role})"
         self._check_fields()
         self.cache = ResponseCache(Path(cache))
+        self.answered = False  # whether the server has answered a request of this process
         if config.offline:
             return
         self._check_url()

@@ -9,10 +9,17 @@ from typing import Any
 
 # What is sent beside model and messages, by OpenAI's names.
 FIELDS = ("temperature", "top_p", "max_tokens", "n", "seed", "stop", "response_format")
-# Beside these, what would change how many answers come, how long they are, or how they arrive.
+# Names of the bound on tokens, on various servers.
+BOUNDS = (
+    "max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_gen_toks", "max_length",
+    "n_predict", "num_predict",
+)  # fmt: skip
+# Beside these, what would change who answers and what is asked, how many answers come, how long they are,
+# or how they arrive.
 KEPT = (
-    "model", "messages", "stream", "stream_options", "max_completion_tokens", "max_output_tokens",
-    "max_new_tokens", "best_of",
+    "model", "models", "messages", "prompt", "stream", "stream_options", *BOUNDS, "best_of",
+    "num_return_sequences", "candidate_count", "use_beam_search", "echo", "logprobs", "top_logprobs",
+    "tools", "tool_choice", "functions", "function_call", "extra_body",
 )  # fmt: skip
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
@@ -54,7 +61,7 @@ def misfit(
             continue
         if not isinstance(new, str) or not NAME.fullmatch(new):
             return where, "is not the name of a field, such as max_completion_tokens, or null"
-        kept = [one for one in KEPT if name != "max_tokens" or not one.startswith("max_")]
+        kept = [one for one in KEPT if name != "max_tokens" or one not in BOUNDS]
         others = (*FIELDS, *kept, *(fields[one] for one in fields if one != name), *extra)
         if new in others:
             return where, "is the name of another field; write the server's own for this one"

@@ -24,7 +24,14 @@ WHOLE = [
     "COMPLETE",
     "FinishReason.STOP",
 ]
-CUT = ["length", "MAX_TOKENS", "max_tokens", "model_length", "model_context_window_exceeded"]
+CUT = [
+    "length",
+    "MAX_TOKENS",
+    "max_tokens",
+    "model_length",
+    "model_context_window_exceeded",
+    "repetition",
+]
 REFUSED = [
     "content_filter",
     "SAFETY",

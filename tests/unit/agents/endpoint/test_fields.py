@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agents.policies.base import Sampling
 from agents.policies.endpoint import EndpointError
 from agents.policies.fields import misfit, refused
 from agents.policies.replies import make_request
@@ -179,6 +180,17 @@ def test_a_field_named_after_an_answer_concerns_its_prompt_alone(
     assert [one.error for one in drawn] == ["", "", "bad_request", "", "", ""]
 
 
+def test_a_field_named_in_a_later_call_concerns_its_prompt_alone(
+    tmp_path: Path, server: FailingServer
+) -> None:
+    policy = make(tmp_path, server.url, concurrency=1)
+    ask(policy, 2)
+    told = "unknown word in: when does the seed stop?"
+    server.plan = lambda number, body: do.fail(400, told) if number == 2 else do.answer()
+    drawn = ask(policy, 2, Sampling(max_tokens=9))
+    assert [one.error for one in drawn] == ["bad_request", ""]
+
+
 def test_a_refusal_in_other_words_still_leads_to_the_fields(
     tmp_path: Path, server: FailingServer
 ) -> None:
@@ -232,6 +244,8 @@ def test_a_refusal_within_status_200(tmp_path: Path, server: FailingServer) -> N
         ({}, {"messages": []}, "extra.messages", "cannot be added"),
         ({}, {"stream": True}, "extra.stream", "cannot be added"),
         ({}, {"best_of": 8}, "extra.best_of", "cannot be added"),
+        ({}, {"n_predict": 9000}, "extra.n_predict", "cannot be added"),
+        ({}, {"models": ["other"]}, "extra.models", "cannot be added"),
         ({}, {"max_completion_tokens": 9}, "extra.max_completion_tokens", "cannot be added"),
         ({}, {"n": 8}, "extra.n", "is sent already"),
         ({"seed": None}, {"seed": 1}, "extra.seed", "is sent already"),

@@ -36,7 +36,7 @@ def test_a_bad_request_concerns_its_prompt_alone(tmp_path: Path, server: Failing
     assert errors[0] == "" and errors[6:] == ["bad_request"] * 4
     server.plan = lambda number, body: do.fail(400, "unknown field top_p")
     with pytest.raises(EndpointError, match=r"refuses the field top_p \(400: unknown field top_p"):
-        policy.sample(prompts(4), 1, SAMPLING, [50] * 4)
+        make(tmp_path / "new", server.url).sample(prompts(4), 1, SAMPLING, [50] * 4)
 
 
 @pytest.mark.parametrize(
