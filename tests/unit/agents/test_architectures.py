@@ -1,4 +1,5 @@
-"""Policy hf and the learner with models whose layers keep other states than keys and values."""
+"""Policy hf and the learner with models whose layers keep other states than keys and values, beside those
+of `tests/families.py`."""
 
 from __future__ import annotations
 
@@ -20,18 +21,6 @@ from environments import Problem
 
 SIZES: dict[str, dict[str, Any]] = {
     "mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
-    "mamba2": {
-        "hidden_size": 32, "state_size": 8, "num_hidden_layers": 2, "num_heads": 8, "head_dim": 8,
-        "n_groups": 1, "chunk_size": 8,
-    },
-    "qwen3_next": {
-        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 16, "intermediate_size": 32,
-        "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "num_experts": 2,
-        "num_experts_per_tok": 1, "linear_num_value_heads": 2, "linear_num_key_heads": 2,
-        "linear_key_head_dim": 8, "linear_value_head_dim": 8,
-        "layer_types": ["linear_attention", "full_attention"],
-    },
     "falcon_h1": {
         "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
         "num_key_value_heads": 1, "head_dim": 16, "intermediate_size": 32, "mamba_d_ssm": 32,
