@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
@@ -96,7 +97,7 @@ class Calls(Protocol):
 
     def get(self, reference: Any, told: str) -> Any: ...
 
-    def wait_for(self, ping: Any, told: str) -> None: ...
+    def wait_for(self, reference: Any, told: str, seconds: float = ...) -> Any: ...
 
     def put(self, value: Any) -> Any: ...
 
@@ -124,7 +125,7 @@ class RayHandle:
                     if self.weights is not None:
                         self.runtime.get(self._send(worker, "load_weights", self.weights), told)
                     reference = self._send(worker, method, arguments)
-                return self.runtime.get(reference, told)
+                return self.runtime.wait_for(reference, told, math.inf)
             except ActorDied as died:
                 if restart == self.restarts:
                     raise WorkerLost(str(died)) from died

@@ -243,25 +243,24 @@ class RayRuntime:
         except errors.RayError as error:  # of the cluster: an object, its owner or a node is gone
             raise self.loss(f"{told}: {cluster.in_short(error)}") from error
 
-    def wait_for(self, ping: Any, told: str) -> None:
-        """Returns when an actor that starts, or starts again, answers.
+    def wait_for(self, reference: Any, told: str, seconds: float = START_SECONDS) -> Any:
+        """What an actor answers, which may have to start first, or to be started again.
 
-        Raises `WorkerLost` after `START_SECONDS`, or at once where a learner has died meanwhile: all
-        workers are then built anew, and this one would be for nothing.
+        Raises `WorkerLost` after so many seconds, or at once where a learner has died before: all
+        workers are then built anew, and what this one does is for nothing.
         """
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + seconds
         learners = {learner.process.remote(): name for name, learner in self.learners}
-        while ready := self.ready([ping, *learners], end - time.monotonic()):
-            if ready[0] == ping:
-                self.get(ping, told)
-                return
+        while ready := self.ready([reference, *learners], end - time.monotonic()):
+            if ready[0] == reference:
+                return self.get(reference, told)
             name = learners.pop(ready[0])
             try:
                 self.get(ready[0], f"{name} worker 0")
             except ActorDied as died:
                 raise WorkerLost(str(died)) from died
         raise self.loss(
-            f"{told} did not start within {START_SECONDS:g} s: the machine is too busy, or has "
+            f"{told} did not start within {seconds:g} s: the machine is too busy, or has "
             "too little memory"
         )
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -23,7 +23,7 @@ SECONDS = 60.0  # no wait takes a tenth of it on a machine without other work
 class Role:
     """Restarted when it dies; its first call takes for ever."""
 
-    def wait(self) -> None:
+    def wait(self, items: Sequence[int] = ()) -> None:
         signal.pause()
 
     def token(self) -> str:
@@ -87,7 +87,7 @@ def test_the_end_of_the_cluster_ends_every_wait(
 
 
 def test_all_workers_killed_at_once_is_the_learner_lost(ray: RayRuntime) -> None:
-    """Not said after the roles are back, which will be built anew: before."""
+    """Also where the roles are back first: they will be built anew, and what they do is for nothing."""
     role = ray.start("solver", Role, Placement(workers=2))
     learner = ray.start("solver learner", Total, Placement(stateful=True))
     assert learner.call("add", 1) == 1
