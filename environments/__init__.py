@@ -30,6 +30,7 @@ ENVIRONMENTS = {
     "math_text": "environments.math_text:MathText",
     "mixture": "environments.mixture:Mixture",
     "reasoning_gym": "environments.reasoning_gym:ReasoningGym",
+    "strings": "environments.strings:Strings",
     "sums_in_words": "environments.sums_in_words:SumsInWords",
 }
 

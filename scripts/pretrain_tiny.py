@@ -1,6 +1,6 @@
 """Pretrains the tiny model: a character-level Llama of 0.9 M parameters, from scratch.
 
-    python scripts/pretrain_tiny.py --to agents/models/tiny
+    python -m scripts.pretrain_tiny --to agents/models/tiny
 
 Its corpus is worked solutions in which a stated share of the steps is wrong, as on the web,
 at rates that differ by family and grow along the solution (`WRONG_STEP`, `GROWTH`), and new
@@ -13,14 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import environments
@@ -35,6 +31,7 @@ from environments.arithmetic import (
 )
 from environments.base import Direction
 from environments.benchmark import heldout
+from scripts.pretraining import batches, make_tokenizer, train
 
 ALPHABET = "0123456789+-*()=;#?|>:SG"
 WRONG_STEP = {
@@ -48,21 +45,6 @@ GROWTH = 0.10  # each further step is wrong this much more often, relative to th
 MALFORMED = 0.35
 SHARE_PROPOSALS = 0.25
 HELDOUT_PER_CELL = 32
-
-
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character; loads with `AutoTokenizer`."""
-    vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", "<unk>", *ALPHABET])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        clean_up_tokenization_spaces=False,
-    )
 
 
 class CorpusParser(Parser):
@@ -160,34 +142,11 @@ class Corpus:
         return f"G:{problem.statement}|{attempt}>", text
 
 
-def batches(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerFast, size: int, pool: int = 16
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Padded batches of similar lengths: `ids` and `labels`, both (size, longest)."""
-    ids_of = tokenizer.get_vocab()
-    while True:
-        examples = [corpus.example() for _ in range(size * pool)]
-        rows = [
-            ([ids_of[c] for c in prompt], [ids_of[c] for c in text] + [tokenizer.eos_token_id])
-            for prompt, text in examples
-        ]
-        rows.sort(key=lambda row: len(row[0]) + len(row[1]))
-        for start in corpus.rng.permutation(pool) * size:
-            chunk = rows[start : start + size]
-            longest = max(len(a) + len(b) for a, b in chunk)
-            ids = torch.full((size, longest), tokenizer.pad_token_id)
-            labels = torch.full((size, longest), -100)
-            for row, (prompt, text) in enumerate(chunk):
-                ids[row, : len(prompt) + len(text)] = torch.tensor(prompt + text)
-                labels[row, len(prompt) : len(prompt) + len(text)] = torch.tensor(text)
-            yield ids, labels
-
-
 def pretrain(
     steps: int, batch_size: int, peak_lr: float, seed: int
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     torch.manual_seed(seed)
-    tokenizer = make_tokenizer()
+    tokenizer = make_tokenizer(ALPHABET)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
@@ -201,27 +160,9 @@ def pretrain(
         bos_token_id=None,
     )
     model = LlamaForCausalLM(config)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01
-    )
-    stream = batches(Corpus(seed), tokenizer, batch_size)
-    started, tokens = time.time(), 0
-    for step in range(steps):
-        warm = min(1.0, (step + 1) / 100)
-        optimizer.param_groups[0]["lr"] = (
-            peak_lr * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
-        )
-        ids, labels = next(stream)
-        loss = model(input_ids=ids, labels=labels).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        tokens += ids.numel()
-        if step % 100 == 0 or step == steps - 1:
-            rate = tokens / (time.time() - started)
-            print(f"step {step:5d}  loss {loss.item():.4f}  {rate:,.0f} tokens/s", flush=True)
-    return model.eval(), tokenizer
+    corpus = Corpus(seed)
+    train(model, batches(corpus.example, corpus.rng, tokenizer, batch_size), steps, peak_lr)
+    return model, tokenizer
 
 
 def main() -> None:

@@ -1,0 +1,172 @@
+"""Strings of digits, turned and rearranged: a world with a frontier.
+
+A problem names an operation, or two, and a string: `reverse 7753528`; its solution is the resulting
+string alone, `8253577`. `reverse negate 123` reverses what negating 123 gives. The level is the length
+of the string. No answer of six digits or more is hit by luck, and a Solver that was taught short strings
+meets a graded frontier: lengths that it masters, lengths within reach, lengths at which it never succeeds.
+Why compositions are among the families: arXiv 2509.25123 (new compositions of known functions are
+learned by reinforcement learning).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from environments.base import Diagnosis, Direction, Environment, Malformed, Problem, Verdict
+
+LONGEST = 64  # digits
+LEVELS = (3, 14)
+
+Operation = Callable[[str], str]
+
+
+def _interleave(digits: str) -> str:
+    """The first half's digits between the second's; the first half is the longer one."""
+    half = (len(digits) + 1) // 2
+    pairs = zip(digits[:half], digits[half:] + " ", strict=False)
+    return "".join(a + b for a, b in pairs).strip()
+
+
+OPERATIONS: dict[str, Operation] = {
+    "reverse": lambda digits: digits[::-1],
+    "duplicate": lambda digits: "".join(digit + digit for digit in digits),
+    "rotate": lambda digits: digits[1:] + digits[:1],
+    "interleave": _interleave,
+    "sort": lambda digits: "".join(sorted(digits)),
+    "negate": lambda digits: "".join(str(9 - int(digit)) for digit in digits),
+}
+INVOLUTIONS = ("reverse", "negate")  # done twice, nothing is done
+
+FAMILIES = (*OPERATIONS, *(f"{f} {g}" for f in OPERATIONS for g in OPERATIONS if f != g))
+
+_STATEMENT = re.compile(r"([a-z]+(?: [a-z]+)?) ([0-9]+)")
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def apply(family: str, digits: str) -> str:
+    """What the operation makes of the string; of two, the last is done first."""
+    for name in reversed(family.split(" ")):
+        digits = OPERATIONS[name](digits)
+    return digits
+
+
+class Strings(Environment):
+    """Operations on strings of digits, exactly solved and judged.
+
+    `families` are operations or pairs of different ones (`reverse`, `reverse negate`); `levels` are the
+    shortest and the longest string. Raises `ValueError` that names what does not fit.
+    """
+
+    name = "strings"
+
+    def __init__(self, families: Sequence[str] = FAMILIES, levels: Sequence[int] = LEVELS) -> None:
+        if isinstance(families, str) or not families:
+            raise ValueError(f"families={families!r}: write a list, such as [reverse, rotate]")
+        for family in families:
+            if family not in FAMILIES:
+                near = difflib.get_close_matches(str(family), FAMILIES, n=1)
+                raise ValueError(
+                    f"families: {family!r} is none{f'; did you mean {near[0]!r}?' if near else ''} "
+                    f"(one of {', '.join(OPERATIONS)}, or two different ones, such as 'reverse negate')"
+                )
+        if len(set(families)) < len(families):
+            raise ValueError(f"families={list(families)}: each may stand there once")
+        whole = isinstance(levels, Sequence) and [type(level) for level in levels] == [int, int]
+        if not whole or not 1 <= levels[0] <= levels[1] <= LONGEST:
+            raise ValueError(
+                f"levels={levels!r}: write the shortest and the longest string, from 1 to {LONGEST} "
+                f"digits, such as {list(LEVELS)}"
+            )
+        self.families, self.levels = tuple(families), range(levels[0], levels[1] + 1)
+
+    def sample(
+        self, rng: np.random.Generator, difficulty: Mapping[str, float], family: str | None = None
+    ) -> Problem:
+        level = int(difficulty["level"])
+        family = family or self.families[rng.integers(len(self.families))]
+        if family not in self.families or level not in self.levels:
+            raise ValueError(f"no family {family!r} at level {level}: {self._range()}")
+        return _problem(family, "".join(map(str, rng.integers(0, 10, size=level))))
+
+    def prompt(self, problem: Problem) -> str:
+        return f"{problem.statement}="
+
+    def parse_problem(self, text: str) -> Problem | Malformed:
+        text = text.removesuffix("=")
+        match = _STATEMENT.fullmatch(text)
+        if match is None:
+            return Malformed(reason="syntax", detail=text[:80])
+        family, digits = match.groups()
+        if family not in self.families:
+            return Malformed(reason="family", detail=family[:80])
+        if len(digits) not in self.levels:
+            return Malformed(reason="level", detail=f"{len(digits)} digits: {self._range()}")
+        return _problem(family, digits)
+
+    def verify(self, problem: Problem, text: str) -> Verdict:
+        if len(text) > 2 * LONGEST or not _DIGITS.fullmatch(text):
+            return Verdict(status="unparseable", detail="not a string of digits alone")
+        return Verdict(status="correct" if text == problem.answer else "wrong", answer=text)
+
+    def solve(self, problem: Problem) -> str | None:
+        parsed = self.parse_problem(problem.statement)
+        return None if isinstance(parsed, Malformed) else parsed.solution
+
+    def diagnose(self, problem: Problem, text: str) -> Diagnosis | None:
+        """The first digit that is not the one due."""
+        due = self.solve(problem)
+        if due is None or text == due:
+            return None
+        text = text[: 2 * LONGEST]
+        at = next((i for i, (a, b) in enumerate(zip(text, due, strict=False)) if a != b), -1)
+        if at < 0:  # one is the other's beginning
+            at = min(len(text), len(due))
+            told = f"{len(text)} digits instead of {len(due)}"
+            return Diagnosis(step=at, kind="structure", detail=told, end=min(at + 1, len(text)))
+        detail = f"{text[at]!r} instead of {due[at]!r}"
+        kind = "calculation" if _DIGITS.fullmatch(text[at]) else "format"
+        return Diagnosis(step=at, kind=kind, detail=detail, end=at + 1)
+
+    def vary(
+        self,
+        problem: Problem,
+        rng: np.random.Generator,
+        direction: Direction,
+        diagnosis: Diagnosis | None = None,
+    ) -> Problem:
+        """Another string for the same operation: of the same length, or a digit shorter or longer."""
+        shift = {"easier": -1, "harder": 1}.get(direction, 0)
+        level = min(max(problem.level + shift, self.levels[0]), self.levels[-1])
+        while (variant := self.sample(rng, {"level": level}, problem.family)).id == problem.id:
+            pass
+        return variant
+
+    def difficulty(self, problem: Problem) -> Mapping[str, float]:
+        return {"level": len(problem.statement.rpartition(" ")[2])}
+
+    def signature(self, problem: Problem) -> str:
+        """The problem itself; where the operation undoes itself, also the one that asks for its string."""
+        if problem.family in INVOLUTIONS and problem.answer is not None:
+            digits = problem.statement.rpartition(" ")[2]
+            return f"{problem.family} {min(digits, problem.answer)}"
+        return problem.statement
+
+    def _range(self) -> str:
+        families = ", ".join(self.families[:8]) + (", …" if len(self.families) > 8 else "")
+        return f"families {families}; levels {self.levels[0]} to {self.levels[-1]}"
+
+
+def _problem(family: str, digits: str) -> Problem:
+    answer = apply(family, digits)
+    return Problem(
+        domain=Strings.name,
+        family=family,
+        statement=f"{family} {digits}",
+        answer=answer,
+        solution=answer,
+        difficulty={"level": len(digits)},
+    )
