@@ -48,7 +48,8 @@ class Corpus:
         env, rng = self.environment, self.rng
         while True:
             family = env.families[rng.integers(len(env.families))]
-            problem = env.sample(rng, {"level": rng.integers(LENGTHS[0], LENGTHS[1] + 1)}, family)
+            level = int(rng.integers(LENGTHS[0], LENGTHS[1] + 1))
+            problem = env.sample(rng, {"level": level}, family)
             new = env.vary(problem, rng, ("easier", "similar", "harder")[rng.integers(3)])
             if not {problem.id, new.id} & self.reserved:
                 break
