@@ -57,7 +57,8 @@ def check_lengths(
         Text(problem, solver_prompt(environment, solver.template, problem), text)
         for problem, text in asked
     ]
-    _check("solver", solver, limits, solving, environment)
+    tokens = _Tokens.of(solver)
+    _check("solver", solver, tokens, limits, solving, environment)
     if not training or is_idle(config, "generator"):
         return
     limits = {"agents.generator.sampling.max_tokens": generator.sampling.max_tokens}
@@ -71,17 +72,19 @@ def check_lengths(
         )
         for problem, _ in asked
     ]
-    _check("generator", generator, limits, writing, environment)
+    if (generator.model, generator.policy.name) != (solver.model, solver.policy.name):
+        tokens = _Tokens.of(generator)
+    _check("generator", generator, tokens, limits, writing, environment)
 
 
 def _check(
     name: str,
     role: RoleConfig,
+    tokens: _Tokens | None,
     limits: dict[str, int],
     texts: Sequence[Text],
     environment: Environment,
 ) -> None:
-    tokens = _Tokens.of(role)
     if tokens is None:
         return
     for text in (tried := _longest(texts, lambda text: len(text.prompt) + len(text.completion))):

@@ -12,13 +12,20 @@ import pytest
 from agents.model_files import TINY
 from coevo import eval_command
 from coevo.compose import compose
-from coevo.config import Config, ConfigError
+from coevo.config import Config, ConfigError, EnvironmentConfig
 from coevo.length_check import check_lengths
 from coevo.run import resume, start
 from coevo.run_folder import held_out, make_environment
+from environments.benchmark import heldout
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
-LEVELS = "environment.options.levels=[3,9]"
+SMALL = (
+    "agents=tiny",
+    "loop=closed",
+    "runtime=inline",
+    "curriculum.seed_levels=[3,4]",
+    "evaluation.per_cell=2",
+)
 
 
 def reader(folder: Path, positions: int = 512) -> Path:
@@ -37,13 +44,12 @@ def reader(folder: Path, positions: int = 512) -> Path:
 
 def world(model: Path | str, *overrides: str) -> Config:
     """Reversing and duplicating strings of 3 to 9 digits; both roles read with the same tokenizer."""
-    return compose(
-        [
-            "environment=strings", "environment.options.families=[reverse,duplicate]", LEVELS,
-            "curriculum.seed_levels=[3,4]", "evaluation.per_cell=2", "runtime=inline",
-            f"agents.solver.model={model}", f"agents.generator.model={model}", *overrides,
-        ]
-    )  # fmt: skip
+    config = compose(
+        [*SMALL, f"agents.solver.model={model}", f"agents.generator.model={model}", *overrides]
+    )
+    options = {"families": ["reverse", "duplicate"], "levels": [3, 9]}
+    config.environment = EnvironmentConfig(name="strings", options=options)
+    return config
 
 
 def check(config: Config, training: bool = True) -> None:
@@ -132,7 +138,9 @@ def test_letters_that_a_model_cannot_read(tmp_path: Path) -> None:
 
 def test_what_is_not_known_is_not_refused(model: Path, tmp_path: Path) -> None:
     """A world with many right completions, and a model whose tokenizer is not here."""
-    check(compose(["agents.solver.sampling.max_tokens=1"]))
+    many = world("tiny", "agents.solver.sampling.max_tokens=1")
+    many.environment = EnvironmentConfig(name="arithmetic")
+    check(many)
     check(world("some/model", "agents.solver.sampling.max_tokens=1"))
     shutil.copytree(model, tmp_path / "other")
     (tmp_path / "other" / "tokenizer.json").write_text("{")
@@ -140,16 +148,10 @@ def test_what_is_not_known_is_not_refused(model: Path, tmp_path: Path) -> None:
 
 
 def test_in_a_mixture(model: Path) -> None:
-    parts = "environment.options.parts={far: {name: strings}, sums: {name: arithmetic}}"
-    words = [
-        "environment.name=mixture",
-        parts,
-        f"agents.solver.model={model}",
-        f"agents.generator.model={model}",
-    ]
-    told = refusal(
-        compose([*words, "agents.solver.sampling.max_tokens=28", "evaluation.per_cell=1"])
-    )
+    config = world(model, "agents.solver.sampling.max_tokens=28", "evaluation.per_cell=1")
+    parts = {"far": {"name": "strings"}, "sums": {"name": "arithmetic"}}
+    config.environment = EnvironmentConfig(name="mixture", options={"parts": parts})
+    told = refusal(config)
     assert "has up to 29 tokens with its end (far/" in told
     assert told.endswith("write agents.solver.sampling.max_tokens=29 or more")
 
@@ -162,9 +164,9 @@ def test_before_a_run_has_a_folder_and_a_measurement_a_worker(model: Path, tmp_p
     with pytest.raises(ConfigError, match=r"^agents\.solver\.sampling\.max_tokens=5: the right"):
         start(config)
     assert not runs.exists()
-    own = ["environment=strings", "runtime=inline", "agents.solver.sampling.max_tokens=5"]
-    with pytest.raises(ConfigError, match=r"^evaluation\.sampling\.max_tokens=28: the right"):
-        eval_command.main(str(whole), [*own, "max_tokens=28"], None, None, False)
+    own = [*SMALL, "environment=strings", "agents.solver.sampling.max_tokens=5"]
+    with pytest.raises(ConfigError, match=r"^evaluation\.sampling\.max_tokens=5: the right"):
+        eval_command.main(str(whole), [*own, "max_tokens=5"], None, None, False)
 
 
 def test_before_a_run_goes_on(model: Path, tmp_path: Path) -> None:
@@ -180,11 +182,12 @@ def test_before_a_run_goes_on(model: Path, tmp_path: Path) -> None:
         resume(tmp_path / "one", [*more, "evaluation.sampling.max_tokens=5"], allow_changes=True)
 
 
-def test_it_takes_no_time(tmp_path: Path) -> None:
-    """All families at twelve levels, 8 problems each, by a tokenizer of 49 thousand pieces."""
-    config = world(reader(tmp_path / "model"), "environment.options={}", "evaluation.per_cell=8")
+def test_it_takes_no_time(model: Path) -> None:
+    """All families at twelve levels, 8 problems each."""
+    config = world(model)
+    config.environment.options = {}
     environment = make_environment(config.environment)
-    problems = held_out(config, environment)
-    start = time.perf_counter()
+    problems = heldout(environment, 8)
+    start = time.process_time()
     check_lengths(config, environment, problems)
-    assert time.perf_counter() - start < 0.3
+    assert time.process_time() - start < 0.3
