@@ -84,7 +84,7 @@ def pretrain(
     steps: int, batch_size: int, peak_lr: float, seed: int
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     torch.manual_seed(seed)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     tokenizer = make_tokenizer(TOKENS, PATTERN)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import MutableMapping, Sequence
@@ -29,8 +30,8 @@ def prepare(
 
     Left out: completions without a token, completions that go on beyond the model's positions,
     completions without log-probabilities where those are needed, and then groups that give no gradient
-    (no pairs, no advantage, no weight). Raises `BadGroup` for token ids outside the vocabulary, a prompt
-    without a token, or rewards that are no numbers.
+    (no pairs, no advantage, no weight), of which right completions stay with `rft_weight`. Raises
+    `BadGroup` for token ids outside the vocabulary, a prompt without a token, or rewards that are no numbers.
     """
     counts: Counter[str] = Counter(empty_completions=0)
     read = [_read(group, objective, tokens, counts) for group in groups]
@@ -40,9 +41,15 @@ def prepare(
     useful = []
     for token_group, own in zip(read, weights, strict=True):
         token_group.rows = [
-            _weighted(row, weight) for row, weight in zip(token_group.rows, own, strict=True)
+            dataclasses.replace(row, weight=weight)
+            for row, weight in zip(token_group.rows, own, strict=True)
         ]
-        if _teaches(token_group, objective):
+        if not _teaches(token_group, objective) and settings.rft_weight:
+            token_group.rows = [row for row in token_group.rows if row.right]
+            token_group.pairs = []
+            if token_group.rows:
+                useful.append(token_group)
+        elif _teaches(token_group, objective):
             useful.append(token_group)
     counts.update(
         groups=len(useful),
@@ -78,10 +85,12 @@ def _read(group: Group, objective: Objective, tokens: Tokens, counts: Counter[st
         if objective.learns_from == "rewards" and len(row.sampling_logprobs) < len(row.token_ids):
             counts["completions_without_logprobs"] += 1
             continue
-        if objective.learns_from == "positives":
-            if row.weight <= 0 or row.token_ids in seen:
-                continue
+        right = reward > 0 or completion.finish_reason == "reference"
+        if right and row.token_ids not in seen:
             seen.add(row.token_ids)
+            row = dataclasses.replace(row, right=True)
+        elif objective.learns_from == "positives":
+            continue
         place[index] = len(rows)
         rows.append(row)
     drawn = [row.weight for row in rows]
@@ -169,15 +178,6 @@ def _teaches(group: TokenGroup, objective: Objective) -> bool:
     if objective.learns_from == "labels":
         return bool(group.rows)
     return any(row.weight for row in group.rows)
-
-
-def _weighted(row: Row, weight: float) -> Row:
-    return Row(
-        token_ids=row.token_ids,
-        sampling_logprobs=row.sampling_logprobs,
-        policy_version=row.policy_version,
-        weight=weight,
-    )
 
 
 def _check(group: Group, token_group: TokenGroup, vocabulary: int) -> None:
