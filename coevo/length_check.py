@@ -1,15 +1,18 @@
 """Whether roles have the tokens for what an environment asks of them, as far as that is known.
 
 Where only one completion is right (`Environment.only_completion`), a Solver that is cut off before its
-end can never be right, and a Generator that is cut off can never write that level. Tokenizers are asked,
-weights are not read.
+end can never be right, and a Generator that is cut off can never write that level: this is refused.
+Where there are several, a Solver that has no token for what it is asked is told of. Tokenizers are
+asked, weights are not read.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,8 +24,10 @@ from coevo.config import Config, ConfigError, RoleConfig
 from coevo.means import is_idle
 from coevo.token_check import longest
 from environments import Environment, Problem
+from environments.printable import printable
 
 TRIED = 64  # of the texts with the most characters
+FEW = 2**20  # bytes of a tokenizer's file; larger ones have tokens for any text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,10 @@ def check_lengths(
     """
     right = {problem.id: environment.only_completion(problem) for problem in problems}
     asked = [(problem, text) for problem in problems if (text := right[problem.id]) is not None]
-    if not asked:
-        return
     solver, generator = config.agents.solver, config.agents.generator
+    if not asked:
+        _tell_unread(solver, environment, problems)
+        return
     limits = {"evaluation.sampling.max_tokens": config.evaluation.sampling.max_tokens}
     if training:
         own = "agents.solver.sampling.max_tokens"
@@ -113,6 +119,23 @@ def _check(
         )
 
 
+def _tell_unread(role: RoleConfig, environment: Environment, problems: Sequence[Problem]) -> None:
+    """Says on stderr if the Solver has no token for a piece of a question."""
+    file = _file(role)
+    tokens = _Tokens.of(role) if file and file.stat().st_size < FEW else None
+    if tokens is None:
+        return
+    prompts = [solver_prompt(environment, role.template, problem) for problem in problems]
+    for text in sorted(prompts, key=len)[-TRIED:]:
+        if unknown := tokens.unknown(text):
+            told = (
+                f"warning: agents.solver.model={role.model} has no token for {unknown!r}, which "
+                f"{environment.name} asks in {text[-80:]!r}: it cannot tell such questions apart"
+            )
+            print(printable(told), file=sys.stderr, flush=True)
+            return
+
+
 def _longest(texts: Sequence[Text], size: Callable[[Text], int]) -> list[Text]:
     return sorted(texts, key=size)[-TRIED:]
 
@@ -142,6 +165,15 @@ def _positions(name: str, role: RoleConfig) -> tuple[str, int | None]:
     return f"agents.{name}.model={role.model}", limit
 
 
+def _file(role: RoleConfig) -> Path | None:
+    """The tokenizer's file of a role's model; None where the role has none, or it is not here."""
+    if role.policy.name not in ("hf", "vllm"):
+        return None
+    config = config_file(role.model)
+    file = config.with_name("tokenizer.json") if config else None
+    return file if file and file.is_file() else None
+
+
 class _Tokens:
     """A tokenizer read from its file, without the library of its model."""
 
@@ -153,11 +185,7 @@ class _Tokens:
     @classmethod
     def of(cls, role: RoleConfig) -> _Tokens | None:
         """None where a role has no model of its own here, or no such file."""
-        if role.policy.name not in ("hf", "vllm"):
-            return None
-        config = config_file(role.model)
-        file = config.with_name("tokenizer.json") if config else None
-        if file is None or not file.is_file():
+        if (file := _file(role)) is None:
             return None
         from tokenizers import Tokenizer
 

@@ -55,7 +55,10 @@ def test_nothing_heavy_is_imported_before_a_command_runs(words: list[str]) -> No
 # Usage
 
 
-SMALL = ("curriculum.seed_levels=[2,3]", "evaluation.per_cell=8")
+SMALL = (
+    "agents=tiny", "environment.options.families=[negate]", "environment.options.levels=[1,5]",
+    "curriculum.seed_levels=[2,3]", "evaluation.per_cell=8",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -95,24 +98,24 @@ SMALL = ("curriculum.seed_levels=[2,3]", "evaluation.per_cell=8")
         (["run", "agents.solver.template="], "agents.solver.template is empty; write one with {"),
         (["run", "-m", "environment.options.x='a'b"], "coevo: "),
         (
-            ["run", "environment=strings", "environment.options.families=[revers]"],
+            ["run", "environment=strings", "agents=tiny", "environment.options.families=[revers]"],
             "environment.options.families: there is no 'revers'; did you mean 'reverse'?",
         ),
         (
-            ["run", "environment=strings", "environment.options.levels=[3,99]"],
+            ["run", "environment=strings", "agents=tiny", "environment.options.levels=[3,99]"],
             "environment.options.levels=[3, 99]: write the shortest and the longest string, from 1 to 64",
         ),
         (
-            ["run", "environment=strings", "environment.options.level=[3,9]"],
+            ["run", "environment=strings", "agents=tiny", "environment.options.level=[3,9]"],
             "environment.options.level: strings has no such option; did you mean 'levels'?",
         ),
         (
-            ["run", "environment=arithmetic", "curriculum.seed_levels=[1,40]"],
+            ["run", "experiment=arithmetic", "curriculum.seed_levels=[1,40]"],
             "curriculum.seed_levels=[1, 40]: arithmetic has levels 2 to 8; write "
             "curriculum.seed_levels=[2,8]",
         ),
         (
-            ["run", "environment=strings", "environment.options.levels=[1,5]", *SMALL],
+            ["run", "environment=strings", *SMALL],
             "evaluation.per_cell=8: negate at level 1 has only 5 problems",
         ),
         (["resume"], "required: run (coevo"),

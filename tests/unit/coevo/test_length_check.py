@@ -25,6 +25,7 @@ SMALL = (
     "runtime=inline",
     "curriculum.seed_levels=[3,4]",
     "evaluation.per_cell=2",
+    "evaluation.sampling.max_tokens=112",
 )
 
 
@@ -136,11 +137,19 @@ def test_letters_that_a_model_cannot_read(tmp_path: Path) -> None:
                 "learner@agents.solver.learner=none", *FROZEN))  # fmt: skip
 
 
+def test_questions_that_a_model_cannot_read_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where something else than one text may be right, a run goes on."""
+    config = world("tiny", "agents.solver.sampling.max_tokens=1")
+    for name, told in (("arithmetic", ""), ("sums_in_words", "no token for '")):
+        config.environment = EnvironmentConfig(name=name)
+        check(config)
+        err = capsys.readouterr().err
+        assert err.startswith("warning: agents.solver.model=tiny has " * bool(told) + told)
+        assert err.count("\n") == bool(told)
+
+
 def test_what_is_not_known_is_not_refused(model: Path, tmp_path: Path) -> None:
-    """A world with many right completions, and a model whose tokenizer is not here."""
-    many = world("tiny", "agents.solver.sampling.max_tokens=1")
-    many.environment = EnvironmentConfig(name="arithmetic")
-    check(many)
+    """Of a model whose tokenizer is not here, or cannot be read."""
     check(world("some/model", "agents.solver.sampling.max_tokens=1"))
     shutil.copytree(model, tmp_path / "other")
     (tmp_path / "other" / "tokenizer.json").write_text("{")
