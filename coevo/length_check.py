@@ -93,7 +93,8 @@ def _check(
 ) -> None:
     if tokens is None:
         return
-    for text in (tried := _longest(texts, lambda text: len(text.prompt) + len(text.completion))):
+    tried = _longest(texts, lambda text: len(text.prompt) + len(text.completion))
+    for text in (*_one_a_family(texts), *tried):
         if unknown := tokens.unknown(text.prompt + text.completion):
             raise ConfigError(
                 f"agents.{name}.model={role.model}: its tokenizer has no token for {unknown!r}, which "
@@ -125,15 +126,23 @@ def _tell_unread(role: RoleConfig, environment: Environment, problems: Sequence[
     tokens = _Tokens.of(role) if file and file.stat().st_size < FEW else None
     if tokens is None:
         return
-    prompts = [solver_prompt(environment, role.template, problem) for problem in problems]
-    for text in sorted(prompts, key=len)[-TRIED:]:
-        if unknown := tokens.unknown(text):
+    texts = [
+        Text(problem, solver_prompt(environment, role.template, problem), "")
+        for problem in problems
+    ]
+    for text in (*_one_a_family(texts), *_longest(texts, lambda text: len(text.prompt))):
+        if unknown := tokens.unknown(text.prompt):
             told = (
                 f"warning: agents.solver.model={role.model} has no token for {unknown!r}, which "
-                f"{environment.name} asks in {text[-80:]!r}: it cannot tell such questions apart"
+                f"{environment.name} asks in {text.problem.statement[:80]!r}: to this model, questions "
+                "that differ there are the same"
             )
             print(printable(told), file=sys.stderr, flush=True)
             return
+
+
+def _one_a_family(texts: Sequence[Text]) -> list[Text]:
+    return list({text.problem.family: text for text in texts}.values())
 
 
 def _longest(texts: Sequence[Text], size: Callable[[Text], int]) -> list[Text]:
@@ -200,7 +209,10 @@ class _Tokens:
 
     def unknown(self, text: str) -> str:
         """The first piece of a text that has no token, or nothing."""
-        found = self.tokenizer.encode(text, add_special_tokens=False)
+        try:
+            found = self.tokenizer.encode(text, add_special_tokens=False)
+        except Exception:  # one that has no token for the unknown either
+            return text
         pairs = zip(found.ids, found.offsets, strict=True)
         return next((text[a:b] for i, (a, b) in pairs if i == self.unread), "")
 

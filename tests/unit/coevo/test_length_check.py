@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.model_files import TINY
-from coevo import eval_command
+from coevo import eval_command, length_check
 from coevo.compose import compose
 from coevo.config import Config, ConfigError, EnvironmentConfig
 from coevo.length_check import check_lengths
@@ -129,10 +129,19 @@ def test_an_engine_s_limit(model: Path) -> None:
     assert told.startswith("agents.solver.policy.vllm.max_model_len=40: 40 tokens are read")
 
 
-def test_letters_that_a_model_cannot_read(tmp_path: Path) -> None:
+def test_letters_that_a_model_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(length_check, "TRIED", 1)
     assert refusal(world("tiny")).startswith(
         "agents.solver.model=tiny: its tokenizer has no token for 'r', which strings writes in 'reverse "
     )
+    words = reader(tmp_path / "words")
+    tokenizer = json.loads((words / "tokenizer.json").read_text())
+    del tokenizer["model"]["vocab"]["v"]  # in `reverse`, whose problems are the shorter ones
+    (words / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert "no token for 'v', which strings writes in 'reverse " in refusal(world(words))
+    tokenizer["model"]["unk_token"] = "nothing"  # that is not there
+    (words / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert "no token for 'S:reverse " in refusal(world(words))
     check(world("tiny", "policy@agents.solver.policy=rules", "policy@agents.generator.policy=rules",
                 "learner@agents.solver.learner=none", *FROZEN))  # fmt: skip
 
