@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import time
+from functools import cache, partial, reduce
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agents.model_files import TINY
 from coevo import eval_command, length_check
@@ -43,13 +46,19 @@ def reader(folder: Path, positions: int = 512) -> Path:
     return folder
 
 
-def world(model: Path | str, *overrides: str) -> Config:
+BASE = cache(partial(compose, SMALL))
+
+
+def world(model: Path | str, *changes: str) -> Config:
     """Reversing and duplicating strings of 3 to 9 digits; both roles read with the same tokenizer."""
-    config = compose(
-        [*SMALL, f"agents.solver.model={model}", f"agents.generator.model={model}", *overrides]
-    )
+    config = copy.deepcopy(BASE())
     options = {"families": ["reverse", "duplicate"], "levels": [3, 9]}
     config.environment = EnvironmentConfig(name="strings", options=options)
+    config.agents.solver.model = config.agents.generator.model = str(model)
+    for change in changes:
+        path, value = change.split("=", 1)
+        *blocks, leaf = path.split(".")
+        setattr(reduce(getattr, blocks, config), leaf, yaml.safe_load(value))
     return config
 
 
@@ -91,10 +100,10 @@ def test_the_generator_s_tokens(model: Path) -> None:
     )
     check(world(model, f"{key}=17"), training=False)
     check(world(model, f"{key}=17", "loop.feed=teacher", "loop.train_generator=false"))
-    check(world(model, f"{key}=17", "policy@agents.generator.policy=rules", *FROZEN))
+    check(world(model, f"{key}=17", "agents.generator.policy.name=rules", *FROZEN))
 
 
-FROZEN = ("learner@agents.generator.learner=none",)
+FROZEN = ("agents.generator.learner.objective=none",)
 
 
 def test_positions(tmp_path: Path) -> None:
@@ -122,7 +131,7 @@ def test_positions(tmp_path: Path) -> None:
 
 def test_an_engine_s_limit(model: Path) -> None:
     words = (
-        "policy@agents.solver.policy=vllm", "agents.solver.policy.vllm.max_model_len=40", "runtime=ray",
+        "agents.solver.policy.name=vllm", "agents.solver.policy.vllm.max_model_len=40", "runtime.kind=ray",
         "agents.solver.sampling.max_tokens=30",
     )  # fmt: skip
     told = refusal(world(model, *words))
@@ -142,8 +151,8 @@ def test_letters_that_a_model_cannot_read(tmp_path: Path, monkeypatch: pytest.Mo
     tokenizer["model"]["unk_token"] = "nothing"  # that is not there
     (words / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert "no token for 'S:reverse " in refusal(world(words))
-    check(world("tiny", "policy@agents.solver.policy=rules", "policy@agents.generator.policy=rules",
-                "learner@agents.solver.learner=none", *FROZEN))  # fmt: skip
+    check(world("tiny", "agents.solver.policy.name=rules", "agents.generator.policy.name=rules",
+                "agents.solver.learner.objective=none", *FROZEN))  # fmt: skip
 
 
 def test_questions_that_a_model_cannot_read_are_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,8 +198,8 @@ def test_before_a_run_has_a_folder_and_a_measurement_a_worker(model: Path, tmp_p
 
 def test_before_a_run_goes_on(model: Path, tmp_path: Path) -> None:
     """A run by rules, with a model from its second round on."""
-    words = [f"policy@agents.{role}.policy=rules" for role in ("solver", "generator")]
-    words += [f"learner@agents.{role}.learner=none" for role in ("solver", "generator")]
+    words = [f"agents.{role}.policy.name=rules" for role in ("solver", "generator")]
+    words += [f"agents.{role}.learner.objective=none" for role in ("solver", "generator")]
     words += ["rounds=1", f"runs_dir={tmp_path}", "name=one", "tracker.console=false"]
     words += ["curriculum.seeds=4", "loop.new_problems=2", "loop.group_size=2", "evaluation.k=1"]
     start(world("tiny", *words))
