@@ -3,8 +3,8 @@
 A problem names an operation, or two, and a string: `reverse 7753528`; its solution is the resulting
 string alone, `8253577`. `reverse negate 123` reverses what negating 123 gives. The level is the length
 of the string that is given. No answer of six digits or more is hit by luck (a sorted one at best once in
-1,400 tries), and a Solver that was taught short strings meets a graded frontier: lengths that it masters, lengths within reach, lengths at
-which it never succeeds.
+1,400 tries), and a Solver that was taught short strings meets a graded frontier: lengths that it masters,
+lengths within reach, lengths at which it never succeeds.
 Why compositions are among the families: arXiv 2509.25123 (new compositions of known functions are
 learned by reinforcement learning).
 """
