@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coevo import failing
+from coevo import failing, training
 from coevo.clock import PARTS
 from coevo.config import Config
 from coevo.curriculum import Curriculum
@@ -65,6 +65,7 @@ def summarize(config: Config, store: Store, curriculum: Curriculum, digest: str)
         "benchmarks": benchmarks,
         "curriculum": {"problems": len(curriculum.problems), **curriculum.zone_counts()},
         "generator": _generator(store, rounds),
+        "training": training.figures(rounds),
         "all_failed": failing.summary(
             (row["round"], row["kind"], row["message"])
             for row in store.query("SELECT round, kind, message FROM alarms ORDER BY rowid")

@@ -29,12 +29,20 @@ def _pairs(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_pair, value.values()))
 
 
+def _training(value: Any) -> bool:
+    """Whole numbers by role and figure."""
+    return isinstance(value, dict) and all(
+        isinstance(own, dict) and all(map(_whole, own.values())) for own in value.values()
+    )
+
+
 SUMMARY: dict[str, Test] = {
     "seed": _whole,
     "rounds": _whole,
     "benchmarks": lambda value: isinstance(value, dict),
     "generator": lambda value: isinstance(value, dict),
 }
+OPTIONAL: dict[str, Test] = {"training": _training}  # runs of before have none of these
 GENERATOR: dict[str, Test] = {"valid_rate": _pair_if_any, "mean_utility": _pair_if_any}
 BENCHMARK: dict[str, Test] = {
     "metric": lambda value: isinstance(value, str),
@@ -55,6 +63,8 @@ def fault(summary: Any) -> str:
     if summary.get("schema") != 1:
         return f"it has schema {summary.get('schema')!r}; this coevo reads schema 1"
     if found := _fault(summary, SUMMARY, ""):
+        return found
+    if found := _fault(summary, {k: t for k, t in OPTIONAL.items() if k in summary}, ""):
         return found
     if found := _fault(summary["generator"], GENERATOR, "generator."):
         return found

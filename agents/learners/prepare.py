@@ -171,6 +171,25 @@ def _teaches(group: TokenGroup, objective: Objective) -> bool:
     return any(row.weight for row in group.rows)
 
 
+def trained_tokens(groups: Sequence[TokenGroup], objective: Objective) -> int:
+    """Completion tokens that an optimizer step on these groups takes into its loss.
+
+    Of pairs: those of every completion in a pair, once however many pairs it is in. Of weights to imitate:
+    those of every completion whose weight is not 0. Of rewards and labels: those of all completions. Prompts
+    and what `prepare` leaves out carry no loss.
+    """
+    total = 0
+    for group in groups:
+        if objective.learns_from == "pairs":
+            rows = [group.rows[i] for i in {i for pair in group.pairs for i in pair}]
+        elif objective.learns_from in ("weights", "positives"):
+            rows = [row for row in group.rows if row.weight]
+        else:
+            rows = group.rows
+        total += sum(len(row.token_ids) for row in rows)
+    return total
+
+
 def _weighted(row: Row, weight: float) -> Row:
     return Row(
         token_ids=row.token_ids,

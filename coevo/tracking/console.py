@@ -188,6 +188,8 @@ def print_summary(
         console.print(Padding(plain(told, "yellow"), (1, 0, 0, 0), expand=False))
     if "generator" in summary:
         _show(console, _generator_table(summary["generator"]))
+    if summary.get("training"):
+        _show(console, _training_table(summary["training"]))
     if "curriculum" in summary:
         counts = dict(summary["curriculum"])
         total = counts.pop("problems", sum(counts.values()))
@@ -264,6 +266,15 @@ def _generator_table(generator: dict[str, Any]) -> Table:
             table.add_row(label, *map(show, generator[key], bounds))
     if "proposals" in generator:
         table.add_row("proposals", "", f"{generator['proposals']}")
+    return table
+
+
+def _training_table(training: dict[str, dict[str, int]]) -> Table:
+    """What each role's updates were made of; a figure that the run does not know is a dash."""
+    table = _table("training", "steps", "tokens", width=13)
+    for role, own in training.items():
+        cells = (f"{own[key]:,}" if key in own else "-" for key in ("steps", "tokens"))
+        table.add_row(plain(role.capitalize()), *cells)
     return table
 
 

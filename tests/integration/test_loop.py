@@ -110,6 +110,13 @@ def test_summary_agrees_with_the_database(plain: tuple[dict[str, Any], Path]) ->
     assert summary["rounds"] == store.last_round() == 2
     assert summary["curriculum"]["problems"] == len(store.problems())
     assert summary["generator"]["proposals"] == 12
+    updates: dict[str, list[dict[str, float]]] = {role: [] for role in ("solver", "generator")}
+    for row in store.query("SELECT role, metrics FROM updates"):
+        updates[row["role"]].append(json.loads(row["metrics"]))
+    for role, own in updates.items():
+        steps, tokens = (sum(update[key] for update in own) for key in ("steps", "trained_tokens"))
+        assert summary["training"][role] == {"steps": steps, "tokens": tokens}
+        assert tokens > 0
     block = summary["benchmarks"]["heldout"]
     for name, t in (("base", 0), ("final", 2)):
         rows = store.evaluation(t, "heldout")

@@ -222,7 +222,9 @@ BLOCK = {
 SUMMARY: dict[str, Any] = {
     "schema": 1, "seed": 0, "rounds": 2, "benchmarks": {"heldout": BLOCK},
     "generator": {"proposals": 1, "valid_rate": [0, 1], "mean_utility": [0.0, 1.0]},
+    "training": {"solver": {"steps": 16, "tokens": 900}, "generator": {"steps": 2}},
 }  # fmt: skip
+OPTIONAL = ("training",)  # what runs of before lack
 
 
 def test_a_summary_with_all_that_is_read_of_it() -> None:
@@ -232,7 +234,9 @@ def test_a_summary_with_all_that_is_read_of_it() -> None:
 @pytest.mark.parametrize("wrong", [None, [], [0, "1"], [True, False]])
 def test_a_summary_that_mistakes_anything(wrong: object) -> None:
     assert fault(wrong)
-    for place in (SUMMARY, SUMMARY["generator"], BLOCK, BLOCK["pass@8"], BLOCK["by_level"]):
+    solver = SUMMARY["training"]["solver"]
+    parts = (SUMMARY, SUMMARY["generator"], BLOCK, BLOCK["pass@8"], BLOCK["by_level"], solver)
+    for place in parts:
         assert isinstance(place, dict)
         for key in [key for key in place if key != "proposals"]:
             before, place[key] = place[key], wrong
@@ -243,10 +247,14 @@ def test_a_summary_that_mistakes_anything(wrong: object) -> None:
 def test_a_summary_that_lacks_anything() -> None:
     for place in (SUMMARY, SUMMARY["generator"], BLOCK, BLOCK["pass@8"]):
         assert isinstance(place, dict)
-        for key in [key for key in place if key not in ("proposals", "pass@8")]:
+        for key in [key for key in place if key not in ("proposals", "pass@8", *OPTIONAL)]:
             before = place.pop(key)
             assert fault(SUMMARY), key
             place[key] = before
+
+
+def test_a_summary_of_before_lacks_what_came_later() -> None:
+    assert fault({key: value for key, value in SUMMARY.items() if key not in OPTIONAL}) == ""
 
 
 @pytest.mark.parametrize("content", ["null", "[]", '{"schema": 2}', '{"schema": 1}', "", "\udcff"])

@@ -58,6 +58,7 @@ SUMMARY: dict[str, Any] = {
         "mean_utility": [0.41, 0.63],
         "mean_utility_ci95": [[0.33, 0.49], None],
     },
+    "training": {"solver": {"steps": 178, "tokens": 1234567}, "generator": {"steps": 24}},
     "all_failed": [
         {"role": "teacher", "task": "verify", "rounds": [2, 3], "message": "all 8 calls failed"}
     ],
@@ -253,6 +254,9 @@ def test_the_final_table_at_60_columns() -> None:
         "rounds 2, 3: all 8 calls failed",
         "valid rate, % 62 [48, 75] 94 [83, 98]",
         "mean utility 0.41 [0.33, 0.49] 0.63",
+        "training steps tokens",
+        "Solver 178 1,234,567",
+        "Generator 24 -",
         "mastered 217 25%",
         "too hard 217 25%",
         "untried 30 3%",
@@ -570,6 +574,7 @@ def test_figures_under_names_of_their_own() -> None:
     assert flat["heldout/mean@8/base"] == 0.412 and flat["heldout/maj@8/final"] == 0.6
     assert (flat["heldout/mean@8/delta_low"], flat["heldout/mean@8/delta_high"]) == (0.108, 0.171)
     assert flat["heldout/level/2/delta"] == pytest.approx(0.09)
+    assert (flat["training/solver/steps"], flat["training/generator/steps"]) == (178, 24)
     assert flat_summary({}) == {}
 
 
