@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from coevo.curriculum import Curriculum, Standing
 from coevo.damage import seal
 from coevo.evaluate import Score, flat
 from coevo.failing import Outcome, alarms
+from coevo.frontier import NAME as FRONTIER
+from coevo.frontier import frontier
 from coevo.store import Store
 from coevo.trainable import without_step
 from environments import Problem
@@ -55,12 +57,21 @@ class RoundRecord:
             values["curriculum/new_level"] = statistics.fmean(p.level for p in self.admitted)
             own = sum(problem.author == "generator" for problem in self.admitted)
             values["curriculum/generator_share"] = own / len(self.admitted)
+        if (reached := frontier(self._tried(curriculum))) is not None:
+            values[FRONTIER] = reached
         values |= self._judging() | self._spending()
         for role, update in self.updates.items():
             values |= {f"{role}/{name}": value for name, value in update.items()}
         if self.scores:
             values |= flat(self.scores)
         return values
+
+    def _tried(self, curriculum: Curriculum) -> Iterator[tuple[int, int, int]]:
+        """(level, right, attempts) of the batch's problems and of the new ones that were tried out."""
+        new = {p.problem.id: p.problem for p in self.proposals if p.success is not None}
+        for problem_id, group in {**self.rollouts, **self.probes}.items():
+            problem = new.get(problem_id) or curriculum.problems[problem_id]
+            yield problem.level, sum(a.verdict.correct for a in group), len(group)
 
     def _solver(self) -> dict[str, float]:
         attempts = [attempt for group in self.rollouts.values() for attempt in group]

@@ -36,13 +36,30 @@ def _training(value: Any) -> bool:
     )
 
 
+def _frontier(value: Any) -> bool:
+    """Levels by round, and base and final on the held-out problems, None where there is none."""
+    if not isinstance(value, dict) or not {"by_round", "heldout"} <= value.keys():
+        return False
+    rounds, ends = value["by_round"], value["heldout"]
+    return (
+        isinstance(rounds, list)
+        and all(_pair(row) and all(map(_whole, row)) for row in rounds)
+        and isinstance(ends, list)
+        and len(ends) == 2
+        and all(level is None or _whole(level) for level in ends)
+    )
+
+
 SUMMARY: dict[str, Test] = {
     "seed": _whole,
     "rounds": _whole,
     "benchmarks": lambda value: isinstance(value, dict),
     "generator": lambda value: isinstance(value, dict),
 }
-OPTIONAL: dict[str, Test] = {"training": _training}  # runs of before have none of these
+OPTIONAL: dict[str, Test] = {  # runs of before have none of these
+    "frontier": _frontier,
+    "training": _training,
+}
 GENERATOR: dict[str, Test] = {"valid_rate": _pair_if_any, "mean_utility": _pair_if_any}
 BENCHMARK: dict[str, Test] = {
     "metric": lambda value: isinstance(value, str),
@@ -72,6 +89,8 @@ def fault(summary: Any) -> str:
         where = f"benchmarks.{name}."
         if found := _fault(block, BENCHMARK, where):
             return found
+        if "pass_by_level" in block and not _pairs(block["pass_by_level"]):
+            return f"{where}pass_by_level is not what a run writes"
         for key in (key for key in block if key.startswith(("pass@", "maj@"))):
             if found := _fault(block[key], ENDS, f"{where}{key}."):
                 return found

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Table
 from rich.text import Text
 
+from coevo.level_table import level_tables, of_block
 from coevo.program import command
 from coevo.screen import plain, points, share
 from coevo.tracking.records import RoundReport, RunInfo
@@ -21,7 +22,8 @@ from coevo.tracking.records import RoundReport, RunInfo
 WIDE = 80  # columns from which the long headings fit
 LEGEND = (
     "new: success on this round's new problems; valid: the Generator's problems that are "
-    "sound; held-out: accuracy on problems that no role sees (in parentheses: of an earlier "
+    "sound; front(ier): highest level at which at least half of this round's attempts are right; "
+    "held-out: accuracy on problems that no role sees (in parentheses: of an earlier "
     "round); left: time left"
 )
 
@@ -30,7 +32,7 @@ LEGEND = (
 class Column:
     """A column of the line that each round prints; `value` gets the latest of each metric too."""
 
-    narrow: tuple[str, int]  # heading and width below 80 columns
+    narrow: tuple[str, int] | None  # heading and width below 80 columns; None: not shown there
     wide: tuple[str, int]
     value: Callable[[RoundReport, Mapping[str, float]], str]
 
@@ -114,8 +116,9 @@ class ConsoleTracker:
         wide = self._console.width >= WIDE
         cells = []
         for column in COLUMNS:
-            heading, width = column.wide if wide else column.narrow
-            cells.append(f"{cell(column, heading):>{width}}")
+            if (shown := column.wide if wide else column.narrow) is not None:
+                heading, width = shown
+                cells.append(f"{cell(column, heading):>{width}}")
         return "".join(cells)
 
     def _print(self, text: Text) -> None:
@@ -159,15 +162,16 @@ def _count(name: str) -> Callable[[RoundReport, Mapping[str, float]], str]:
 
 COLUMNS = (
     Column(("round", 5), ("round", 6), lambda report, seen: str(report.round)),
-    Column(("pool", 6), ("problems", 10), _count("curriculum/problems")),
-    Column(("mast.", 7), ("mastered", 10), _count("zones/mastered")),
-    Column(("learn", 6), ("learning", 10), _count("zones/learning")),
-    Column(("hard", 6), ("too hard", 10), _count("zones/too_hard")),
-    Column(("new", 7), ("new", 8), lambda report, seen: percent(
+    Column(None, ("pool", 7), _count("curriculum/problems")),
+    Column(("mast.", 7), ("mastered", 9), _count("zones/mastered")),
+    Column(("learn", 6), ("learning", 9), _count("zones/learning")),
+    Column(("hard", 6), ("too hard", 9), _count("zones/too_hard")),
+    Column(("new", 6), ("new", 6), lambda report, seen: percent(
         report.metrics.get("curriculum/new_success"))),
-    Column(("valid", 6), ("valid", 7), lambda report, seen: percent(
+    Column(("valid", 6), ("valid", 6), lambda report, seen: percent(
         report.metrics.get("generator/valid_rate"))),
-    Column(("held-out", 9), ("held-out", 10), _held_out),
+    Column(("front", 6), ("frontier", 9), _count("curriculum/frontier")),
+    Column(("held-out", 10), ("held-out", 10), _held_out),
     Column(("left", 8), ("left", 9), lambda report, seen: clock(report.seconds_left)),
 )  # fmt: skip
 
@@ -181,7 +185,10 @@ def print_summary(
     lacks are left out.
     """
     for benchmark, result in summary.get("benchmarks", {}).items():
-        _show(console, _benchmark_table(benchmark, result))
+        reached = summary.get("frontier", {}).get("heldout") if benchmark == "heldout" else None
+        _show(console, _benchmark_table(benchmark, result, reached))
+        for table in level_tables(benchmark, of_block(result), console):
+            _show(console, table)
     for failed in summary.get("all_failed", []):
         rounds = ", ".join(map(str, failed["rounds"]))
         told = f"round{'s' * (len(failed['rounds']) > 1)} {rounds}: {failed['message']}"
@@ -224,8 +231,12 @@ def _table(title: str, *headings: str, width: int = 16) -> Table:
     return table
 
 
-def _benchmark_table(benchmark: str, result: dict[str, Any]) -> Table:
-    """Every figure with its interval, `44.8 ±2.1` or in brackets; it fits in 60 columns."""
+def _benchmark_table(
+    benchmark: str, result: dict[str, Any], reached: Sequence[int | None] | None = None
+) -> Table:
+    """`reached`: the frontier of base and final, a level each.
+
+    Every figure has its interval, `44.8 ±2.1` or in brackets; the table fits in 60 columns."""
     bounds = result.get("ci95", {})
     metric = result.get("metric", "accuracy")
     table = _table(benchmark, "base, %", "final, %", "change, points", width=9)
@@ -235,11 +246,6 @@ def _benchmark_table(benchmark: str, result: dict[str, Any]) -> Table:
         for key, pair in result.items()
         if "@" in key
     ]
-    by_level = bounds.get("by_level", {})
-    rows += [
-        (f"level {key}" if str(key).isdigit() else str(key), *pair, by_level.get(key, {}))
-        for key, pair in result.get("by_level", {}).items()
-    ]
     for number, (label, base, final, own) in enumerate(rows):
         delta = own.get("delta") or (None if number else result.get("delta_ci95"))
         table.add_row(
@@ -248,6 +254,12 @@ def _benchmark_table(benchmark: str, result: dict[str, Any]) -> Table:
             share(final, own.get("final")),
             points(final - base, delta),
             style="" if number else "bold",
+        )
+    if reached is not None and any(level is not None for level in reached):
+        base, final = reached
+        change = "" if base is None or final is None else f"{final - base:+d}"
+        table.add_row(
+            "frontier", *("-" if level is None else f"{level}" for level in reached), change
         )
     if bounds:
         table.caption = "± and brackets: 95 % intervals, over problems"

@@ -18,6 +18,7 @@ from coevo.compose import compose
 from coevo.config import UtilityConfig
 from coevo.store import Store
 from coevo.utility import UTILITIES
+from environments import Problem
 from environments.arithmetic import Arithmetic
 from environments.benchmark import heldout
 from tests.integration.small import SMALL, Narrow, read, run
@@ -117,11 +118,34 @@ def test_summary_agrees_with_the_database(plain: tuple[dict[str, Any], Path]) ->
         steps, tokens = (sum(update[key] for update in own) for key in ("steps", "trained_tokens"))
         assert summary["training"][role] == {"steps": steps, "tokens": tokens}
         assert tokens > 0
+    reached = {row["round"]: row["metrics"].get("curriculum/frontier") for row in store.rounds()}
+    assert reached[0] is None
+    assert reached[1] == frontier_of(store, 1)
+    assert summary["frontier"]["by_round"] == [[t, n] for t, n in reached.items() if n is not None]
     block = summary["benchmarks"]["heldout"]
     for name, t in (("base", 0), ("final", 2)):
         rows = store.evaluation(t, "heldout")
         assert block[name] == pytest.approx(sum(row["correct"] for row in rows) / len(rows))
         assert block["maj@1"][name] == pytest.approx(block[name])  # one vote: the answer itself
+
+
+def frontier_of(store: Store, t: int) -> int | None:
+    """From all attempts made in a round: on the batch, and on what was tried out."""
+    levels = {problem.id: problem.level for problem in store.problems()}
+    for row in store.query("SELECT problem_id, text FROM proposals WHERE success IS NOT NULL"):
+        problem = Arithmetic().parse_problem(row["text"])
+        assert isinstance(problem, Problem)
+        levels.setdefault(row["problem_id"], problem.level)
+    rows = store.query(
+        "SELECT problem_id, sum(status = 'correct') AS correct, count(*) AS n FROM attempts "
+        "WHERE round = ? GROUP BY problem_id",
+        t,
+    )
+    cells: dict[int, list[float]] = {}
+    for row in rows:
+        cells.setdefault(levels[row["problem_id"]], []).append(row["correct"] / row["n"])
+    good = [n for n, own in cells.items() if len(own) > 1 and sum(own) / len(own) >= 0.5]
+    return max(good, default=None)
 
 
 def test_lineage_is_whole(plain: tuple[dict[str, Any], Path]) -> None:
