@@ -167,7 +167,11 @@ def _same_measure(one: Result, two: Result) -> None:
     """Raises `ConfigError` if two runs were not measured alike."""
 
     def measure(result: Result) -> dict[str, Any]:
-        evaluation = {k: v for k, v in result.config["evaluation"].items() if k != "every"}
+        evaluation = {
+            key: value
+            for key, value in result.config["evaluation"].items()
+            if key != "every" and not key.startswith("curve_")  # when and what else, not how
+        }
         return {"environment": result.config["environment"], "evaluation": evaluation}
 
     if differ := changed_fields(measure(one), measure(two)):

@@ -10,6 +10,7 @@ from typing import Any
 from agents.records import Attempt, Failure, PreferencePair, Proposal, Ruling
 from coevo.clock import Cost
 from coevo.curriculum import Curriculum, Standing
+from coevo.curve import NAME as CURVE
 from coevo.damage import seal
 from coevo.evaluate import Score, flat
 from coevo.failing import Outcome, alarms
@@ -34,7 +35,8 @@ class RoundRecord:
     admitted: list[Problem] = field(default_factory=list)
     updates: dict[str, dict[str, float]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)  # of the weights that each update made
-    scores: list[Score] | None = None
+    scores: list[Score] | None = None  # of the full evaluation
+    curve: list[Score] | None = None  # of the small one
     rulings: list[tuple[Attempt, Ruling]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -62,6 +64,8 @@ class RoundRecord:
         values |= self._judging() | self._spending()
         for role, update in self.updates.items():
             values |= {f"{role}/{name}": value for name, value in update.items()}
+        if self.curve:
+            values |= flat(self.curve, CURVE)
         if self.scores:
             values |= flat(self.scores)
         return values
@@ -207,9 +211,10 @@ class RoundRecord:
             store.add_failures(t, self.failures)
             told = [*self.alarms(metrics), *alarms(self.outcomes), *without_step(self.updates)]
             store.add_alarms(t, told)
-            if self.scores is not None:
-                by_id = {problem.id: problem for problem in heldout}
-                rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]
-                store.add_evaluation(t, "heldout", rows)
+            by_id = {problem.id: problem for problem in heldout}
+            for benchmark, scores in (("heldout", self.scores), (CURVE, self.curve)):
+                if scores is not None:
+                    rows = [(by_id[s.problem_id], s.correct, s.answers) for s in scores]
+                    store.add_evaluation(t, benchmark, rows)
             store.add_round(t, metrics, seconds)
             seal(store, t)

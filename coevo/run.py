@@ -15,7 +15,7 @@ from typing import Any
 
 import environments
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
-from coevo import checkpoint, compose, failures, load_check, places
+from coevo import checkpoint, compose, curve, failures, load_check, places
 from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
@@ -215,6 +215,8 @@ class Session:
             every = config.evaluation.every
             if t == config.rounds or (every and t % every == 0):
                 record.scores = self.loop.evaluate(t)
+            if curve.due(config, t):
+                record.curve = self.loop.curve(t)
             self._commit(record)
         summary = self._finish()
         self.watch.check()
@@ -280,6 +282,8 @@ class Session:
         for problem in self.given.seeds:
             self.loop.gate.remember(problem)
         record.scores = self.loop.evaluate(0)
+        if curve.due(self.config, 0):
+            record.curve = self.loop.curve(0)
         if self.config.loop.initial_sft and self.team.solver.learner:
             template = self.config.agents.solver.template
             lessons = reference_lessons(self.given.seeds, self.environment, template)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coevo import failing, frontier, training
+from coevo import curve, failing, frontier, training
 from coevo.clock import PARTS
 from coevo.config import Config
 from coevo.curriculum import Curriculum
@@ -66,6 +66,7 @@ def summarize(config: Config, store: Store, curriculum: Curriculum, digest: str)
         "benchmarks": benchmarks,
         "curriculum": {"problems": len(curriculum.problems), **curriculum.zone_counts()},
         "generator": _generator(store, rounds),
+        "curve": curve.points(rounds),
         "frontier": frontier.block(rounds, base, final),
         "training": training.figures(rounds),
         "all_failed": failing.summary(

@@ -36,6 +36,14 @@ def _training(value: Any) -> bool:
     )
 
 
+def _curve(value: Any) -> bool:
+    """[round, value, low, high] of each point."""
+    return isinstance(value, list) and all(
+        isinstance(row, list) and len(row) == 4 and _whole(row[0]) and all(map(_number, row))
+        for row in value
+    )
+
+
 def _frontier(value: Any) -> bool:
     """Levels by round, and base and final on the held-out problems, None where there is none."""
     if not isinstance(value, dict) or not {"by_round", "heldout"} <= value.keys():
@@ -57,6 +65,7 @@ SUMMARY: dict[str, Test] = {
     "generator": lambda value: isinstance(value, dict),
 }
 OPTIONAL: dict[str, Test] = {  # runs of before have none of these
+    "curve": _curve,
     "frontier": _frontier,
     "training": _training,
 }

@@ -26,7 +26,9 @@ from environments.printable import printable
 if TYPE_CHECKING:
     import wandb
 
-SECTIONS = ("solver", "teacher", "generator", "curriculum", "zones", "heldout", "seconds")
+SECTIONS = (
+    "solver", "teacher", "generator", "curriculum", "zones", "curve", "heldout", "seconds",
+)  # fmt: skip
 ZONES = ("mastered", "learning", "too_hard")
 PROBLEM_COLUMNS = (
     "problem", "statement", "parent", "author", "family", "level", "zone", "success", "utility",

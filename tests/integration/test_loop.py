@@ -323,10 +323,35 @@ def test_a_role_that_learns_nothing_is_said_once(
     assert capsys.readouterr().out.count("the Generator learnt nothing: there was nothing") == 1
 
 
-@pytest.mark.parametrize(("every", "rounds"), [(0, {0, 3}), (1, {0, 1, 2, 3}), (2, {0, 2, 3})])
-def test_evaluation_every(tmp_path: Path, every: int, rounds: set[int]) -> None:
-    store = switched(tmp_path, f"evaluation.every={every}", "experiment=static", rounds=3)
-    assert {row["round"] for row in store.query("SELECT round FROM evaluations")} == rounds
+@pytest.mark.parametrize(
+    ("every", "curve_every", "rounds", "points"),
+    [(0, 1, {0, 3}, [0, 1, 2, 3]), (1, 0, {0, 1, 2, 3}, []), (2, 2, {0, 2, 3}, [0, 2, 3])],
+)
+def test_evaluation_every(
+    tmp_path: Path, every: int, curve_every: int, rounds: set[int], points: list[int]
+) -> None:
+    """The curve is no full evaluation: a benchmark of its own, on the first problems of each cell."""
+    summary, folder = run(
+        tmp_path, "experiment=static", "rounds=3", f"evaluation.every={every}",
+        "evaluation.per_cell=2", "evaluation.k=2", f"evaluation.curve_every={curve_every}",
+        "evaluation.curve_per_cell=1", "evaluation.curve_k=2",
+    )  # fmt: skip
+    store = read(folder)
+    query = "SELECT DISTINCT round FROM evaluations WHERE benchmark = ? ORDER BY round"
+    assert {row["round"] for row in store.query(query, "heldout")} == rounds
+    assert [row["round"] for row in store.query(query, "curve")] == points
+    assert list(summary["benchmarks"]) == ["heldout"]
+    assert summary["benchmarks"]["heldout"]["problems"] == 2 * len(Arithmetic().cells())
+    first = [problem.id for problem in heldout(Arithmetic(), 1)]
+    assert [row[0] for row in summary["curve"]] == points
+    for t, value, low, high in summary["curve"]:
+        scored = store.evaluation(t, "curve")
+        assert [one["problem_id"] for one in scored] == first
+        assert value == pytest.approx(sum(one["correct"] for one in scored) / 2 / len(first))
+        assert low < value < high
+        seconds = store.rounds()[t]["seconds"]
+        assert 0 < seconds["evaluate/curve"] <= seconds["evaluate"]
+        assert store.rounds()[t]["metrics"]["curve/mean@2"] == value
 
 
 # -- what must never happen -----------------------------------------------------------------------

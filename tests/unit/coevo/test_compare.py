@@ -142,6 +142,17 @@ def test_arms_that_were_not_trained_alike_are_told(tmp_path: Path) -> None:
     assert notes[-1] == "the arms differ in optimizer steps of the Solver: default 178, b 16"
 
 
+def test_a_curve_is_no_other_measure(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "a", 0, [2, 2]), make_run(tmp_path, "b", 0, [1, 1], "b")]
+    config = yaml.safe_load((runs[0] / "config.yaml").read_text())
+    config["evaluation"] |= {"curve_every": 2, "curve_k": 2}
+    (runs[0] / "config.yaml").write_text(yaml.safe_dump(config))
+    for key in [key for key in config["evaluation"] if key.startswith("curve_")]:
+        del config["evaluation"][key]  # as of a run of before
+    (runs[1] / "config.yaml").write_text(yaml.safe_dump(config | {"experiment": "b"}))
+    assert list(read(list(map(str, runs)), "experiment")) == ["default", "b"]
+
+
 def test_markdown_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [make_run(tmp_path, "a", 0, [2, 2]), make_run(tmp_path, "b", 0, [1, 1], "b")]
     assert cli.main(["compare", *map(str, runs), "--markdown"]) == 0

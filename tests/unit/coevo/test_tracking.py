@@ -229,6 +229,22 @@ def test_plain_lines_at_80_columns() -> None:
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_curve_is_marked_where_there_is_no_full_evaluation(width: int) -> None:
+    """Rounds with a full evaluation, nothing, a point, nothing, and both."""
+    full, point = {"heldout/mean@8": 1.0}, {"curve/mean@4": 1.0}
+    rounds = [full, {}, point, {}, point | {"heldout/mean@8": 0.5}]
+
+    def act(tracker: ConsoleTracker) -> None:
+        for t, own in enumerate(rounds):
+            tracker.log_round(report(t, metrics=own, seconds_left=3600.0))
+
+    lines = shown(width, False, act).splitlines()
+    held_out = [line.split()[-2] for line in lines[-5:]]
+    assert held_out == ["100.0%", "(100.0%)", "~100.0%", "(~100.0%)", "50.0%"]
+    assert max(map(len, lines)) <= width
+
+
 def test_metrics_that_a_round_lacks_are_dashes() -> None:
     lines = shown(60, False, lambda tracker: tracker.log_round(report(1, metrics={}))).splitlines()
     assert lines[-1].split() == ["1", "-", "-", "-", "-", "-", "-", "-", "1:47"]
