@@ -7,7 +7,7 @@ import re
 import shutil
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -262,6 +262,9 @@ class Session:
             environment=self.environment.name,
             families=tuple(self.environment.families),
             levels=tuple(self.environment.levels),
+            past={
+                row["round"]: _told(row["metrics"], row["seconds"]) for row in self.store.rounds()
+            },
         )
 
     def _curriculum(self) -> Curriculum:
@@ -318,7 +321,7 @@ class Session:
             RoundReport(
                 round=t,
                 rounds=self.config.rounds,
-                metrics={**metrics, **{f"seconds/{part}": s for part, s in seconds.items()}},
+                metrics=_told(metrics, seconds),
                 problems=record.table(self.curriculum),
                 success_map=record.success_map(self.curriculum),
                 seconds_left=self._seconds_left(t),
@@ -374,6 +377,11 @@ class Session:
     def close(self) -> None:
         self.tracker.close()
         self.runtime.close(logs=self.foreign)
+
+
+def _told(metrics: Mapping[str, float], seconds: Mapping[str, float]) -> dict[str, float]:
+    """What trackers are told of a round."""
+    return {**metrics, **{f"seconds/{part}": spent for part, spent in seconds.items()}}
 
 
 # -- before anything is written ----------------------------------------------------------------------

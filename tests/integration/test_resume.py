@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import random
 import re
@@ -47,10 +48,10 @@ def straight(whole: tuple[dict[str, Any], Path]) -> str:
 
 
 def written(folder: Path) -> tuple[list[dict[str, float]], list[tuple[Any, ...]]]:
-    """Every metric of a run, and all that it evaluated."""
-    store = read(folder)
-    metrics = [row["metrics"] for row in store.rounds()]
-    rows = store.query("SELECT * FROM evaluations ORDER BY rowid")
+    """Every metric of a run that is no time, and all that it evaluated."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    metrics = [{k: v for k, v in line.items() if not k.startswith("seconds/")} for line in lines]
+    rows = read(folder).query("SELECT * FROM evaluations ORDER BY rowid")
     return metrics, [tuple(row) for row in rows]
 
 

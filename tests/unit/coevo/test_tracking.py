@@ -163,6 +163,16 @@ def test_a_half_written_last_line_goes_on_resume(tmp_path: Path) -> None:
     assert path.read_text() == '{"round": 1, "x": 1.0}\n{"round": 3, "x": 3.0}\n'
 
 
+def test_a_round_that_was_committed_but_not_written_is_made_up_for(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"round": 1, "x": 1.0}\n{"round": 2, "x"')
+    past = {1: {"x": 9.0}, 2: {"x": 2, "y": float("nan")}, 3: {"x": 3.0}}
+    tracker = JsonlTracker(tmp_path)
+    tracker.start(info(tmp_path, first_round=3, past=past))
+    tracker.close()
+    assert path.read_text() == '{"round": 1, "x": 1.0}\n{"round": 2, "x": 2.0, "y": null}\n'
+
+
 def test_a_whole_last_line_without_its_newline_is_kept_apart(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"round": 1, "x": 1.0}')
