@@ -138,6 +138,9 @@ class LearnerConfig:
     lora: LoraConfig = field(default_factory=LoraConfig)
     reference: str = one_of("round", "base")  # weights at a round's start, or before all training
     reduction: str = one_of("default", "sum", "mean", "token", "constant")  # over tokens
+    # of preferences and rewards: plus so much of rft's loss on all right completions, also of problems
+    # that are mastered, from which the objective itself learns nothing
+    rft_weight: float = between(0.0, 100.0, 0.0)
     # preferences
     beta: float = between(0.0, 100.0, 0.1)
     beta_final: float | None = None  # reached after schedule_rounds in a straight line
@@ -258,13 +261,16 @@ class LoopConfig:
     too_hard: str = one_of("reference", "refine", "drop")
     mastered: str = one_of("harden", "leave")
     harden_from: float = between(0.0, 1.0, 1.0)  # success from which a problem is hardened
-    refine: str = one_of("every_round", "once")  # once: the static arm
+    # once: the static arm; never: the pool is its seeds
+    refine: str = one_of("every_round", "once", "never")
     feed: str = one_of("teacher", "mixed", "generator")
     generator_share: list[float] = field(default_factory=lambda: [0.25, 0.75])  # first, last round
     new_problems: int = between(1, 1_000_000, 64)  # admitted a round, at most
     refinements: int = between(1, 1_000_000, 48)  # that the Teacher writes a round
     proposals: int = between(0, 1_000_000, 48)  # that the Generator writes a round
-    imitate: str = one_of("uniform", "utility")  # how its sources are drawn
+    # of refinement and imitation; frontier: at or above the highest level that is half solved
+    sources: str = one_of("all", "frontier")
+    imitate: str = one_of("uniform", "utility")  # how the Generator's sources are drawn from these
     train_generator: bool = True
     initial_sft: bool = False
     initial_sft_epochs: int = between(1, 100, 1)
@@ -278,7 +284,8 @@ class CurriculumConfig:
     seed_rows: str = one_of("all", "any")  # any: rows of it that cannot be used are left out
     replay_share: float = between(0.0, 1.0, 0.25)  # of a round's batch
     backlog_share: float = between(0.0, 1.0, 0.05)  # of a round's batch: too-hard ones again
-    replay: str = one_of("uniform", "utility")  # utility: by that of the cell's mean success
+    # levels: every (family, level) alike; utility: by that of its mean success
+    replay: str = one_of("uniform", "levels", "utility")
     near_duplicates: bool = False  # admit problems that share a signature with another
 
 

@@ -82,9 +82,9 @@ class Curriculum:
     def draw(self, rng: np.random.Generator) -> list[tuple[Problem, Kind]]:
         """The next batch: new problems in order of admission, then backlog, then replay.
 
-        Replay fills what the others leave from what was attempted and not too hard: uniformly, or
-        (`replay: utility`) steered to the cells where the Solver learns most (`_worth`). A batch is
-        smaller only while the pool is.
+        Replay fills what the others leave from what was attempted and not too hard: uniformly, from
+        all levels alike (`replay: levels`, against forgetting), or steered to the cells where the
+        Solver learns most (`replay: utility`). A batch is smaller only while the pool is.
         """
         new = list(self.queue)[: self.new_problems]
         for problem_id in new:
@@ -107,8 +107,9 @@ class Curriculum:
     def _worth(self, ids: list[str]) -> list[float] | None:
         """The chance of each problem to be replayed, or None where all have the same.
 
-        Each (family, level), which in a mixture is (environment, family, level), is worth the
-        utility of its mean success (`coevo.utility`) and shares it among its problems.
+        Each (family, level), which in a mixture is (environment, family, level), is worth 1 or, under
+        `replay: utility`, the utility of its mean success (`coevo.utility`), and shares it among
+        its problems.
         """
         if self.config.replay == "uniform":
             return None
@@ -116,7 +117,8 @@ class Curriculum:
         cell_of = {i: (self.problems[i].family, self.problems[i].level) for i in ids}
         for i in ids:
             cells[cell_of[i]].append(self.standings[i].success)
-        utility = UTILITIES[self.utility.name]
+        levels = self.config.replay == "levels"
+        utility = UTILITIES["constant" if levels else self.utility.name]
         worth = {
             cell: utility(sum(success) / len(success), self.utility) / len(success)
             for cell, success in cells.items()

@@ -1,7 +1,13 @@
-"""Which attempts new problems are made from, by the zone of their problem."""
+"""Which attempts new problems are made from, by the zone of their problem.
+
+With `sources: frontier`, only from problems at or above the frontier of their family: the highest level at
+which at least half of the round's attempts are right. From all of them, easy replays included, most
+"harder" problems would be easier than what the Solver can do already.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +19,8 @@ from coevo.curriculum import zone_of
 from coevo.utility import UTILITIES
 from environments import Problem
 from environments.base import Direction
+
+Eligible = tuple[Problem, list[Attempt], Direction]  # the attempts to choose from
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ def attempts_to_refine(
     solved at least that often): harder, from a successful attempt. Too hard: set aside, or easier
     under `too_hard: refine`.
     """
-    eligible: list[tuple[Problem, list[Attempt], Direction]] = []
+    eligible: list[Eligible] = []
     for problem in problems:
         attempts = rollouts[problem.id]
         right = [attempt for attempt in attempts if attempt.verdict.correct]
@@ -53,6 +61,8 @@ def attempts_to_refine(
             eligible.append((problem, wrong, "weakness"))
         elif zone == "too_hard" and config.too_hard == "refine":
             eligible.append((problem, wrong, "easier"))
+    if config.sources == "frontier":
+        eligible = _at_the_frontier(eligible, problems, rollouts)
     return _in_turn(eligible, count, rng)
 
 
@@ -68,14 +78,17 @@ def attempts_to_imitate(
     Uniform: in turn over the problems. Utility: problems are drawn with replacement, in proportion
     to what a problem with their success rate is worth.
     """
-    eligible: list[tuple[Problem, list[Attempt], Direction]] = []
-    worth = []
+    eligible: list[Eligible] = []
     for problem in problems:
-        attempts = rollouts[problem.id]
-        wrong = [attempt for attempt in attempts if not attempt.verdict.correct]
-        if wrong and (len(wrong) < len(attempts) or config.too_hard == "refine"):
+        wrong = [attempt for attempt in rollouts[problem.id] if not attempt.verdict.correct]
+        if wrong and (len(wrong) < len(rollouts[problem.id]) or config.too_hard == "refine"):
             eligible.append((problem, wrong, "similar"))
-            worth.append(UTILITIES[utility.name](1 - len(wrong) / len(attempts), utility))
+    if config.sources == "frontier":
+        eligible = _at_the_frontier(eligible, problems, rollouts)
+    worth = [
+        UTILITIES[utility.name](1 - len(wrong) / len(rollouts[problem.id]), utility)
+        for problem, wrong, _ in eligible
+    ]
     if config.imitate == "uniform" or sum(worth) == 0:
         return _in_turn(eligible, config.proposals, rng)
     shares = np.array(worth) / sum(worth)
@@ -86,9 +99,24 @@ def attempts_to_imitate(
     ]
 
 
-def _in_turn(
-    eligible: list[tuple[Problem, list[Attempt], Direction]], count: int, rng: np.random.Generator
-) -> list[Source]:
+def _at_the_frontier(
+    eligible: list[Eligible], problems: Sequence[Problem], rollouts: dict[str, list[Attempt]]
+) -> list[Eligible]:
+    """Those at or above the frontier of their family; of a family that has none there, its highest."""
+    verdicts: dict[tuple[str, int], list[bool]] = defaultdict(list)
+    for problem in problems:
+        cell = problem.family, problem.level
+        verdicts[cell] += [attempt.verdict.correct for attempt in rollouts[problem.id]]
+    least: dict[str, int] = {}
+    for family in {problem.family for problem, *_ in eligible}:
+        levels = [own for name, own in verdicts if name == family]
+        half = [n for n in levels if 2 * sum(verdicts[family, n]) >= len(verdicts[family, n])]
+        highest = max(problem.level for problem, *_ in eligible if problem.family == family)
+        least[family] = min(highest, max(half, default=highest))
+    return [one for one in eligible if one[0].level >= least[one[0].family]]
+
+
+def _in_turn(eligible: list[Eligible], count: int, rng: np.random.Generator) -> list[Source]:
     """Every eligible problem once in random order, then again with another attempt, up to `count`."""
     sources: list[Source] = []
     while eligible and len(sources) < count:

@@ -18,7 +18,7 @@ from coevo.wandb_variables import resolved
 from environments.data_files import user_path
 
 FLAG = "--trust"
-MODELS = ("tiny", "smollm2")  # which come with coevo, or by a fixed sha256
+MODELS = ("tiny", "nope", "smollm2")  # which come with coevo, or by a fixed sha256
 PLAIN_OPTIONS = (
     "families",
     "sha256",

@@ -128,8 +128,9 @@ class Strings(Environment):
             told = f"{len(text)} digits instead of {len(due)}"
             return Diagnosis(step=at, kind="structure", detail=told, end=min(at + 1, len(text)))
         detail = f"{text[at]!r} instead of {due[at]!r}"
-        kind = "calculation" if _DIGITS.fullmatch(text[at]) else "format"
-        return Diagnosis(step=at, kind=kind, detail=detail, end=at + 1)
+        if _DIGITS.fullmatch(text[at]):
+            return Diagnosis(step=at, kind="calculation", detail=detail, end=at + 1)
+        return Diagnosis(step=at, kind="format", detail=detail, end=at + 1)
 
     def vary(
         self,

@@ -48,7 +48,8 @@ class Corpus:
         env, rng = self.environment, self.rng
         while True:
             family = env.families[rng.integers(len(env.families))]
-            problem = env.sample(rng, {"level": rng.integers(LENGTHS[0], LENGTHS[1] + 1)}, family)
+            level = int(rng.integers(LENGTHS[0], LENGTHS[1] + 1))
+            problem = env.sample(rng, {"level": level}, family)
             new = env.vary(problem, rng, ("easier", "similar", "harder")[rng.integers(3)])
             if not {problem.id, new.id} & self.reserved:
                 break
@@ -83,7 +84,7 @@ def pretrain(
     steps: int, batch_size: int, peak_lr: float, seed: int
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     torch.manual_seed(seed)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     tokenizer = make_tokenizer(TOKENS, PATTERN)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

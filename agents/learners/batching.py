@@ -11,12 +11,16 @@ import torch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One completion of a group as token ids; `policy_version` is -1 where no policy drew it."""
+    """One completion of a group as token ids; `policy_version` is -1 where no policy drew it.
+
+    `right`: it is right, and the first of its group with these tokens.
+    """
 
     token_ids: tuple[int, ...]
     sampling_logprobs: tuple[float, ...] = ()
     policy_version: int = -1
     weight: float = 0.0
+    right: bool = False
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

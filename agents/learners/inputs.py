@@ -15,6 +15,7 @@ class Settings(Protocol):
 
     beta: float
     nll_weight: float
+    rft_weight: float
     length_normalised: bool
     label_smoothing: float
     target_margin: float
@@ -44,6 +45,7 @@ class Counts:
     tokens: float = 1.0
     pairs: float = 1.0
     chosen: float = 1.0  # completions that are chosen in a pair
+    right_tokens: float = 1.0  # of right completions, each once
     longest: float = 1.0
 
 
@@ -55,8 +57,9 @@ class LossInputs:
     reference; `old_logprobs` under the learner's weights as the update began; `sampling_logprobs`
     under the policy that drew it; `divergences` from the teacher's distribution. `loss_mask` (b, t)
     is 1.0 on completion tokens. (b,), of each sequence: `weights`, its advantage, label or weight;
-    `success`, its group's share of right completions. `pairs` (p, 2): rows of the chosen and the
-    rejected sequence. `baseline`: the divergence that KTO compares with.
+    `success`, its group's share of right completions; `right`, 1.0 for a right one, each once.
+    `pairs` (p, 2): rows of the chosen and the rejected sequence. `baseline`: the divergence that
+    KTO compares with.
     """
 
     logprobs: torch.Tensor
@@ -68,6 +71,7 @@ class LossInputs:
     divergences: torch.Tensor | None = None
     weights: torch.Tensor | None = None
     success: torch.Tensor | None = None
+    right: torch.Tensor | None = None
     pairs: torch.Tensor | None = None
     baseline: float = 0.0
 

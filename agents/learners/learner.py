@@ -14,7 +14,7 @@ import torch
 
 from agents import precision
 from agents.finite import check_weights
-from agents.learners import limits, models, modes, on_disk, ranks, reading, schedule
+from agents.learners import limits, models, modes, on_disk, ranks, reading, schedule, supervised
 from agents.learners.batching import MicroBatch, TokenGroup, micro_batches
 from agents.learners.diagnostics import Drift, mismatch_kl
 from agents.learners.forward import Forward
@@ -124,7 +124,7 @@ class Learner:
                 if metrics.pop("skipped", 0):
                     skipped += 1
                 else:
-                    trained += trained_tokens(chosen, kind)
+                    trained += trained_tokens(chosen, kind, settings)
                 sums.update(metrics)
                 self.steps += 1
         drift.rows = self.world.all(drift.rows)
@@ -195,8 +195,9 @@ class Learner:
         counts = Counts(
             sequences=sum(len(group.rows) for group in groups),
             tokens=sum(len(row.token_ids) for group in groups for row in group.rows),
-            pairs=sum(len(group.pairs) for group in groups),
-            chosen=sum(len({chosen for chosen, _ in group.pairs}) for group in groups),
+            pairs=sum(len(group.pairs) for group in groups) or 1,
+            chosen=sum(len({chosen for chosen, _ in group.pairs}) for group in groups) or 1,
+            right_tokens=sum(len(r.token_ids) for g in groups for r in g.rows if r.right) or 1,
             longest=self.longest,
         )
         baseline = self._baseline(groups) if kind.learns_from == "labels" else 0.0
@@ -212,6 +213,9 @@ class Learner:
                 drift.watch(batch, logprobs)
             inputs = self._inputs(batch, logprobs, divergences, counts, baseline)
             loss, metrics = kind.loss(inputs, settings)
+            if settings.rft_weight:
+                loss, own = supervised.rehearse(loss, inputs, settings)
+                metrics |= own
             loss.backward()
             totals.update({"loss": loss.item(), **metrics})
         self.world.exchange(groups, fresh)
@@ -294,6 +298,7 @@ class Learner:
             divergences=divergences,
             weights=torch.tensor([row.weight for row in batch.rows], device=device),
             success=torch.tensor(success, device=device),
+            right=torch.tensor([float(row.right) for row in batch.rows], device=device),
             pairs=batch.pairs().to(device),
             baseline=baseline,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import MutableMapping, Sequence
@@ -29,8 +30,8 @@ def prepare(
 
     Left out: completions without a token, completions that go on beyond the model's positions,
     completions without log-probabilities where those are needed, and then groups that give no gradient
-    (no pairs, no advantage, no weight). Raises `BadGroup` for token ids outside the vocabulary, a prompt
-    without a token, or rewards that are no numbers.
+    (no pairs, no advantage, no weight), of which right completions stay with `rft_weight`. Raises
+    `BadGroup` for token ids outside the vocabulary, a prompt without a token, or rewards that are no numbers.
     """
     counts: Counter[str] = Counter(empty_completions=0)
     read = [_read(group, objective, tokens, counts) for group in groups]
@@ -40,9 +41,15 @@ def prepare(
     useful = []
     for token_group, own in zip(read, weights, strict=True):
         token_group.rows = [
-            _weighted(row, weight) for row, weight in zip(token_group.rows, own, strict=True)
+            dataclasses.replace(row, weight=weight)
+            for row, weight in zip(token_group.rows, own, strict=True)
         ]
-        if _teaches(token_group, objective):
+        if not _teaches(token_group, objective) and settings.rft_weight:
+            token_group.rows = [row for row in token_group.rows if row.right]
+            token_group.pairs = []
+            if token_group.rows:
+                useful.append(token_group)
+        elif _teaches(token_group, objective):
             useful.append(token_group)
     counts.update(
         groups=len(useful),
@@ -78,10 +85,12 @@ def _read(group: Group, objective: Objective, tokens: Tokens, counts: Counter[st
         if objective.learns_from == "rewards" and len(row.sampling_logprobs) < len(row.token_ids):
             counts["completions_without_logprobs"] += 1
             continue
-        if objective.learns_from == "positives":
-            if row.weight <= 0 or row.token_ids in seen:
-                continue
+        right = reward > 0 or completion.finish_reason == "reference"
+        if right and row.token_ids not in seen:
             seen.add(row.token_ids)
+            row = dataclasses.replace(row, right=True)
+        elif objective.learns_from == "positives":
+            continue
         place[index] = len(rows)
         rows.append(row)
     drawn = [row.weight for row in rows]
@@ -171,32 +180,27 @@ def _teaches(group: TokenGroup, objective: Objective) -> bool:
     return any(row.weight for row in group.rows)
 
 
-def trained_tokens(groups: Sequence[TokenGroup], objective: Objective) -> int:
+def trained_tokens(groups: Sequence[TokenGroup], objective: Objective, settings: Any) -> int:
     """Completion tokens that an optimizer step on these groups takes into its loss.
 
     Of pairs: those of every completion in a pair, once however many pairs it is in. Of weights to imitate:
-    those of every completion whose weight is not 0. Of rewards and labels: those of all completions. Prompts
-    and what `prepare` leaves out carry no loss.
+    those of every completion whose weight is not 0. Of rewards and labels: those of all completions. With
+    `rft_weight` those of all right completions, once too. Prompts and what `prepare` leaves out carry no
+    loss.
     """
     total = 0
     for group in groups:
-        if objective.learns_from == "pairs":
-            rows = [group.rows[i] for i in {i for pair in group.pairs for i in pair}]
-        elif objective.learns_from in ("weights", "positives"):
-            rows = [row for row in group.rows if row.weight]
-        else:
-            rows = group.rows
-        total += sum(len(row.token_ids) for row in rows)
+        paired = {i for pair in group.pairs for i in pair}
+        for i, row in enumerate(group.rows):
+            if objective.learns_from == "pairs":
+                counts = i in paired
+            elif objective.learns_from in ("weights", "positives"):
+                counts = row.weight != 0
+            else:
+                counts = True
+            if counts or (settings.rft_weight > 0 and row.right):
+                total += len(row.token_ids)
     return total
-
-
-def _weighted(row: Row, weight: float) -> Row:
-    return Row(
-        token_ids=row.token_ids,
-        sampling_logprobs=row.sampling_logprobs,
-        policy_version=row.policy_version,
-        weight=weight,
-    )
 
 
 def _check(group: Group, token_group: TokenGroup, vocabulary: int) -> None:

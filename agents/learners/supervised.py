@@ -26,6 +26,18 @@ def sft(inputs: LossInputs, settings: Settings) -> Result:
     }
 
 
+def rehearse(loss: torch.Tensor, inputs: LossInputs, settings: Settings) -> Result:
+    """The loss plus `rft_weight` times the mean of `-log π` over the tokens of right completions, each once.
+
+    What RFT minimises (arXiv 2308.01825), beside another objective, as InstructGPT mixes in the loss of
+    pretraining against forgetting (PPO-ptx, arXiv 2203.02155, eq. 2).
+    """
+    assert inputs.right is not None
+    terms = -(inputs.logprobs.masked_fill(inputs.loss_mask == 0, 0.0).sum(-1) * inputs.right)
+    nll = terms.sum() / inputs.counts.right_tokens
+    return loss + settings.rft_weight * nll, {"right_nll": nll.item()}
+
+
 def distill(inputs: LossInputs, settings: Settings) -> Result:
     """`w D_t`, D_t the divergence between the teacher's and the learner's distribution of token t: GKD (arXiv
     2306.13649), §3, on completions of the Solver or of others."""
