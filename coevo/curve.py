@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coevo.config import Config, ConfigError
-from environments import Problem
+
+if TYPE_CHECKING:
+    from environments import Problem  # numpy, which checking a configuration does without
 
 NAME = "curve"  # its benchmark in run.db, and what its metrics begin with
 
