@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,22 +10,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from coevo import compose
+from coevo import compose, training
 from coevo.config import ConfigError, changed_fields, nearest
 from coevo.damage import check
 from coevo.evaluate import Score, estimates, interval
 from coevo.program import command
 from coevo.run_folder import find_run, read_summary
 from coevo.screen import plain, points, share
+from coevo.seed_intervals import Bounds, over_seeds, welch
 from coevo.store import Store
 from coevo.summary import scores
 from environments.printable import in_cell
 
-Bounds = tuple[float, float]
 BENCHMARK = "heldout"
 
 
@@ -38,7 +36,8 @@ class Result:
     label: str
     seed: int
     rounds: int
-    block: dict[str, Any]  # of summary.json
+    block: dict[str, Any]  # the benchmark's of summary.json
+    training: training.Figures  # likewise; empty for a run of before
     config: dict[str, Any]
 
     @property
@@ -71,47 +70,6 @@ class Result:
 
 
 # -- statistics -----------------------------------------------------------------------------------
-
-
-def student_t(df: float, confidence: float = 0.95) -> float:
-    """The two-sided quantile: P(|T| < t) = confidence with `df` ≥ 1 degrees of freedom.
-
-    With t = √df · tan θ, P(|T| < t) is the integral of cos^(df-1) from 0 to θ, normalised.
-    """
-    whole = math.sqrt(math.pi) * math.exp(math.lgamma(df / 2) - math.lgamma((df + 1) / 2)) / 2
-    nodes, weights = np.polynomial.legendre.leggauss(64)
-
-    def below(angle: float) -> float:
-        points = (nodes + 1) * angle / 2
-        return float(np.sum(weights * np.cos(points) ** (df - 1)) * angle / 2 / whole)
-
-    low, high = 0.0, min(math.pi / 2, 60 / math.sqrt(df))  # the rest of the integral is nothing
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if below(middle) < confidence else (low, middle)
-    return math.sqrt(df) * math.tan(low)
-
-
-def over_seeds(values: Sequence[float]) -> tuple[float, Bounds | None]:
-    """The mean of one number a seed, and its Student-t interval; None for one seed alone."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return mean, None
-    half = student_t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return mean, (mean - half, mean + half)
-
-
-def welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, Bounds | None]:
-    """mean(a) - mean(b) with Welch's interval (Biometrika 34, 1947, p. 28); None for one seed."""
-    difference = statistics.fmean(a) - statistics.fmean(b)
-    if min(len(a), len(b)) < 2:
-        return difference, None
-    parts = [statistics.variance(values) / len(values) for values in (a, b)]
-    if sum(parts) == 0:
-        return difference, (difference, difference)
-    below = sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True))
-    half = student_t(sum(parts) ** 2 / below) * math.sqrt(sum(parts))
-    return difference, (difference - half, difference + half)
 
 
 def change(results: Sequence[Result], level: str | None) -> tuple[float, Bounds | None]:
@@ -200,6 +158,7 @@ def _result(name: str, by: str) -> Result:
         seed=summary["seed"],
         rounds=summary["rounds"],
         block=summary["benchmarks"][BENCHMARK],
+        training=summary.get("training", {}),
         config=config,
     )
 
@@ -208,7 +167,11 @@ def _same_measure(one: Result, two: Result) -> None:
     """Raises `ConfigError` if two runs were not measured alike."""
 
     def measure(result: Result) -> dict[str, Any]:
-        evaluation = {k: v for k, v in result.config["evaluation"].items() if k != "every"}
+        evaluation = {
+            key: value
+            for key, value in result.config["evaluation"].items()
+            if key != "every" and not key.startswith("curve_")  # when and what else, not how
+        }
         return {"environment": result.config["environment"], "evaluation": evaluation}
 
     if differ := changed_fields(measure(one), measure(two)):
@@ -248,7 +211,9 @@ def table(groups: dict[str, list[Result]]) -> tuple[list[list[str]], list[str]]:
         cells = [points(*change(own, level)) for own in members]
         cells += [points(*versus(members[0], own, level)) for _, own in others]
         rows.append(["change" if level is None else f"change, level {level}", *cells])
-    return rows, notes(groups)
+    trained = {label: [result.training for result in own] for label, own in groups.items()}
+    rows += [[*row, *("" for _ in others)] for row in training.rows(trained)]
+    return rows, notes(groups) + training.notes(trained)
 
 
 def notes(groups: dict[str, list[Result]]) -> list[str]:

@@ -303,6 +303,9 @@ class EvaluationConfig:
     k: int = between(1, 4096, 8)
     per_cell: int = between(1, 32, 8)  # held-out problems of each (family, level)
     every: int = between(0, 1_000_000, 0)  # rounds between evaluations; 0: first and last only
+    curve_every: int = between(0, 1_000_000, 0)  # rounds between points of the curve; 0: none
+    curve_per_cell: int = between(1, 32, 2)  # the first held-out problems of each (family, level)
+    curve_k: int = between(1, 4096, 4)  # completions of each
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
 

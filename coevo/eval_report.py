@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from coevo.config import Config
 from coevo.evaluate import Measured, Score, changes, difference, estimates, grouped, tally
 from coevo.files import write_whole
+from coevo.level_table import level_tables, of_estimates
 from coevo.screen import plain, points, share
 from environments.benchmarks import Benchmark, checksum
 
@@ -158,6 +160,10 @@ def render(result: dict[str, Any], console: Console) -> None:
     )
     console.print(plain(heading))
     console.print(_table(result))
+    if len(next(iter(result["weights"].values()))["by_level"]) > 1:
+        measures = of_estimates(result["k"], result["weights"], result.get("change"))
+        for table in level_tables(result["benchmark"], measures, console):
+            console.print(Padding(table, (1, 0, 0, 0), expand=False))
     console.print("95 % intervals, clustered by problem", style="dim")
     if (latest := list(result["weights"])[-1]).startswith("round "):
         why = "the run has not finished, or its last checkpoint is damaged"
@@ -185,11 +191,9 @@ def _table(result: dict[str, Any]) -> Table:
         table.add_column("change, points", justify="right")
     mean = f"mean@{result['k']}"
     rows = [(name, "all", None, name) for name in next(iter(weights.values()))["all"]]
-    for key in ("level", "family"):
-        groups = next(iter(weights.values()))[f"by_{key}"]
-        if len(groups) > 1:
-            rows += [(f"{key} {group}" if key == "level" else group, f"by_{key}", group, mean)
-                     for group in groups]  # fmt: skip
+    families = next(iter(weights.values()))["by_family"]
+    if len(families) > 1:
+        rows += [(family, "by_family", family, mean) for family in families]
     for label, part, group, measure_name in rows:
         cells = [_value(_pick(own, part, group)[measure_name]) for own in weights.values()]
         if "change" in result:

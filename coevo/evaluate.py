@@ -210,14 +210,23 @@ def difference(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
         "by_family": {
             n: [before["by_family"][n], after["by_family"][n]] for n in before["by_family"]
         },
+        "pass_by_level": _pass_by_level(base, final),
         "problems": len(base),
         "ci95": intervals(base, final),
     }
 
 
+def _pass_by_level(base: Sequence[Score], final: Sequence[Score]) -> dict[str, list[float]]:
+    name, after = f"pass@{base[0].k}", grouped(final, "level")
+    return {
+        level: [estimates(scores)[name]["value"] for scores in (own, after[level])]
+        for level, own in grouped(base, "level").items()
+    }
+
+
 def intervals(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
     """95 % intervals of base, final and their paired difference (`delta`): of mean@k, pass@k and
-    maj@k, and of mean@k `by_level`. None where one problem is all there is."""
+    maj@k, of mean@k `by_level` and of pass@k `pass_by_level`. None where one problem is all there is."""
     k = base[0].k
 
     def of(name: str, before: Sequence[Score], after: Sequence[Score]) -> dict[str, Any]:
@@ -230,9 +239,11 @@ def intervals(base: Sequence[Score], final: Sequence[Score]) -> dict[str, Any]:
     levels = grouped(final, "level")
     return {
         **{name: of(name, base, final) for name in (f"mean@{k}", f"pass@{k}", f"maj@{k}")},
-        "by_level": {
-            level: of(f"mean@{k}", own, levels[level])
-            for level, own in grouped(base, "level").items()
+        **{
+            key: {
+                level: of(name, own, levels[level]) for level, own in grouped(base, "level").items()
+            }
+            for key, name in (("by_level", f"mean@{k}"), ("pass_by_level", f"pass@{k}"))
         },
     }
 

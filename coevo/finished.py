@@ -54,7 +54,7 @@ def finished(
     if config.tracker.console:
         from rich.console import Console
 
-        from coevo.tracking.console import print_summary
+        from coevo.tracking.final_tables import print_summary
 
         print_summary(Console(highlight=False), summary, folder.name, folder)
     return summary

@@ -8,12 +8,14 @@ does is in `attempts` (the Solver's side) and `proposals` (that of the new probl
 
 from __future__ import annotations
 
+from coevo import curve
 from coevo.admission import admit, share_of_generator
 from coevo.evaluate import Score, measure
 from coevo.proposals import Proposing
 from coevo.record import RoundRecord
 from coevo.seeding import generator
 from coevo.team import to_sampling
+from environments import Problem
 
 
 class Loop(Proposing):
@@ -72,10 +74,26 @@ class Loop(Proposing):
 
         The seeds are the same in every evaluation of every run with this k.
         """
-        k, sampling = self.config.evaluation.k, to_sampling(self.config.evaluation.sampling)
+        return self._evaluate(t, self.heldout, self.config.evaluation.k, "heldout")
+
+    def curve(self, t: int) -> list[Score]:
+        """The small evaluation: fewer completions, on the first held-out problems of each cell.
+
+        Its seeds are its own and the same in every round and run, so that points differ by the weights only.
+        """
+        before, evaluation = self.clock.spent["evaluate"], self.config.evaluation
+        chosen = curve.problems(self.heldout, evaluation.curve_per_cell)
+        scores = self._evaluate(t, chosen, evaluation.curve_k, curve.NAME)
+        self.clock.detail("evaluate/curve", self.clock.spent["evaluate"] - before)
+        return scores
+
+    def _evaluate(self, t: int, problems: list[Problem], k: int, benchmark: str) -> list[Score]:
+        sampling = to_sampling(self.config.evaluation.sampling)
         self.tracker.phase(t, "evaluate")
         with self.clock.part("evaluate"):
-            measured = measure(self.team.solver, self.team.teacher, self.heldout, k, sampling)
+            solver, teacher = self.team.solver, self.team.teacher
+            measured = measure(solver, teacher, problems, k, sampling, benchmark)
         drawn = [completion for one in measured for completion in one.completions]
-        self.clock.cost("solver", "evaluate", drawn)
+        task = "evaluate" if benchmark == "heldout" else benchmark
+        self.clock.cost("solver", task, drawn)
         return [one.score for one in measured]

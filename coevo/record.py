@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.records import Attempt, Failure, PreferencePair, Proposal, Ruling
 from coevo.clock import Cost
 from coevo.curriculum import Curriculum, Standing
+from coevo.curve import NAME as CURVE
 from coevo.damage import seal
 from coevo.evaluate import Score, flat
 from coevo.failing import Outcome, alarms
+from coevo.frontier import NAME as FRONTIER
+from coevo.frontier import frontier
 from coevo.store import Store
 from coevo.trainable import without_step
 from environments import Problem
@@ -32,7 +35,8 @@ class RoundRecord:
     admitted: list[Problem] = field(default_factory=list)
     updates: dict[str, dict[str, float]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)  # of the weights that each update made
-    scores: list[Score] | None = None
+    scores: list[Score] | None = None  # of the full evaluation
+    curve: list[Score] | None = None  # of the small one
     rulings: list[tuple[Attempt, Ruling]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -55,12 +59,23 @@ class RoundRecord:
             values["curriculum/new_level"] = statistics.fmean(p.level for p in self.admitted)
             own = sum(problem.author == "generator" for problem in self.admitted)
             values["curriculum/generator_share"] = own / len(self.admitted)
+        if (reached := frontier(self._tried(curriculum))) is not None:
+            values[FRONTIER] = reached
         values |= self._judging() | self._spending()
         for role, update in self.updates.items():
             values |= {f"{role}/{name}": value for name, value in update.items()}
+        if self.curve:
+            values |= flat(self.curve, CURVE)
         if self.scores:
             values |= flat(self.scores)
         return values
+
+    def _tried(self, curriculum: Curriculum) -> Iterator[tuple[int, int, int]]:
+        """(level, right, attempts) of the batch's problems and of the new ones that were tried out."""
+        new = {p.problem.id: p.problem for p in self.proposals if p.success is not None}
+        for problem_id, group in {**self.rollouts, **self.probes}.items():
+            problem = new.get(problem_id) or curriculum.problems[problem_id]
+            yield problem.level, sum(a.verdict.correct for a in group), len(group)
 
     def _solver(self) -> dict[str, float]:
         attempts = [attempt for group in self.rollouts.values() for attempt in group]
@@ -196,9 +211,10 @@ class RoundRecord:
             store.add_failures(t, self.failures)
             told = [*self.alarms(metrics), *alarms(self.outcomes), *without_step(self.updates)]
             store.add_alarms(t, told)
-            if self.scores is not None:
-                by_id = {problem.id: problem for problem in heldout}
-                rows = [(by_id[s.problem_id], s.correct, s.answers) for s in self.scores]
-                store.add_evaluation(t, "heldout", rows)
+            by_id = {problem.id: problem for problem in heldout}
+            for benchmark, scores in (("heldout", self.scores), (CURVE, self.curve)):
+                if scores is not None:
+                    rows = [(by_id[s.problem_id], s.correct, s.answers) for s in scores]
+                    store.add_evaluation(t, benchmark, rows)
             store.add_round(t, metrics, seconds)
             seal(store, t)

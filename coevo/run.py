@@ -7,7 +7,7 @@ import re
 import shutil
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import environments
 from agents.remote import InlineRuntime, Runtime, WorkerLost, make_runtime
-from coevo import checkpoint, compose, failures, load_check, places
+from coevo import checkpoint, compose, curve, failures, load_check, places
 from coevo.claim import RunError, Watch, check_name, guarded, locked, new_folder
 from coevo.clock import Clock
 from coevo.config import Config, ConfigError, changed_fields
@@ -220,6 +220,8 @@ class Session:
             every = config.evaluation.every
             if t == config.rounds or (every and t % every == 0):
                 record.scores = self.loop.evaluate(t)
+            if curve.due(config, t):
+                record.curve = self.loop.curve(t)
             self._commit(record)
         summary = self._finish()
         self.watch.check()
@@ -265,6 +267,9 @@ class Session:
             environment=self.environment.name,
             families=tuple(self.environment.families),
             levels=tuple(self.environment.levels),
+            past={
+                row["round"]: _told(row["metrics"], row["seconds"]) for row in self.store.rounds()
+            },
         )
 
     def _curriculum(self) -> Curriculum:
@@ -285,6 +290,8 @@ class Session:
         for problem in self.given.seeds:
             self.loop.gate.remember(problem)
         record.scores = self.loop.evaluate(0)
+        if curve.due(self.config, 0):
+            record.curve = self.loop.curve(0)
         if self.config.loop.initial_sft and self.team.solver.learner:
             template = self.config.agents.solver.template
             lessons = reference_lessons(self.given.seeds, self.environment, template)
@@ -319,7 +326,7 @@ class Session:
             RoundReport(
                 round=t,
                 rounds=self.config.rounds,
-                metrics={**metrics, **{f"seconds/{part}": s for part, s in seconds.items()}},
+                metrics=_told(metrics, seconds),
                 problems=record.table(self.curriculum),
                 success_map=record.success_map(self.curriculum),
                 seconds_left=self._seconds_left(t),
@@ -375,6 +382,11 @@ class Session:
     def close(self) -> None:
         self.tracker.close()
         self.runtime.close(logs=self.foreign)
+
+
+def _told(metrics: Mapping[str, float], seconds: Mapping[str, float]) -> dict[str, float]:
+    """What trackers are told of a round."""
+    return {**metrics, **{f"seconds/{part}": spent for part, spent in seconds.items()}}
 
 
 # -- before anything is written ----------------------------------------------------------------------

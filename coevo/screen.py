@@ -14,6 +14,11 @@ def plain(text: object, style: str = "", *, longest: int = LONGEST) -> Text:
     return Text(printable(text, longest=longest), style)
 
 
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share in percent, `-` for None or no number."""
+    return "-" if value is None or value != value else f"{100 * value:.{digits}f}%"
+
+
 def share(value: float | None, bounds: Sequence[float] | None) -> str:
     """A share in percent with the wider side of its 95 % interval, `44.8 ±2.1`; `-` for None."""
     if value is None or value != value:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coevo import failing
+from coevo import curve, failing, frontier, training
 from coevo.clock import PARTS
 from coevo.config import Config
 from coevo.curriculum import Curriculum
@@ -50,11 +50,12 @@ def summarize(config: Config, store: Store, curriculum: Curriculum, digest: str)
         for part in ("total", *PARTS)
     }
     benchmarks = {}
+    base: list[Score] = []
+    final: list[Score] = []
     evaluated = [row["round"] for row in rounds if store.evaluation(row["round"], "heldout")]
     if evaluated:
-        benchmarks["heldout"] = difference(
-            scores(store, evaluated[0]), scores(store, evaluated[-1])
-        )
+        base, final = scores(store, evaluated[0]), scores(store, evaluated[-1])
+        benchmarks["heldout"] = difference(base, final)
     return {
         "schema": 1,
         "name": config.name,
@@ -65,6 +66,9 @@ def summarize(config: Config, store: Store, curriculum: Curriculum, digest: str)
         "benchmarks": benchmarks,
         "curriculum": {"problems": len(curriculum.problems), **curriculum.zone_counts()},
         "generator": _generator(store, rounds),
+        "curve": curve.points(rounds),
+        "frontier": frontier.block(rounds, base, final),
+        "training": training.figures(rounds),
         "all_failed": failing.summary(
             (row["round"], row["kind"], row["message"])
             for row in store.query("SELECT round, kind, message FROM alarms ORDER BY rowid")

@@ -16,6 +16,7 @@ from coevo.config import (
     fields_of,
     nearest,
 )
+from coevo.curve import check_curve
 from coevo.endpoint_check import check_endpoint
 from coevo.prompt_check import refuse_unknown
 from coevo.unused import check_unused
@@ -94,6 +95,7 @@ def _validate_relations(config: Config) -> None:
     for role in ("solver", "teacher", "generator"):
         _validate_engine(f"agents.{role}", getattr(config.agents, role), config.runtime.kind)
     _validate_temperatures(config)
+    check_curve(config)
     needs_generator = config.loop.feed != "teacher" or config.loop.train_generator
     if needs_generator and config.loop.proposals == 0 and config.loop.feed != "teacher":
         raise ConfigError(f"loop.feed={config.loop.feed} needs loop.proposals of at least 1")

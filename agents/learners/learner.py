@@ -21,7 +21,7 @@ from agents.learners.forward import Forward
 from agents.learners.inputs import Counts, LossInputs
 from agents.learners.mismatch import MismatchTooLarge
 from agents.learners.objectives import Objective, resolved
-from agents.learners.prepare import prepare
+from agents.learners.prepare import prepare, trained_tokens
 from agents.parity import Report
 from agents.quiet import keep_memory, quiet
 from agents.records import Completion, Group
@@ -91,6 +91,10 @@ class Learner:
         (`reference: base`). What gives no gradient is left out and counted. Raises `BadGroup` before
         any weight is touched, and `MismatchTooLarge` then or, for the whole update, after it. There is
         no dropout but with `dropout`, which is of supervised objectives.
+
+        The metrics have the number of `steps`, the `skipped_steps` among them, which had no finite loss or
+        gradient, and `trained_tokens`: completion tokens in the loss (see `prepare.trained_tokens`), summed
+        over the steps of all epochs but the skipped ones. They mean the same with backend `trl`.
         """
         models.activate(self.model, self.role)
         self.model.eval()
@@ -104,7 +108,8 @@ class Learner:
         torch.manual_seed(seed + self.world.rank)  # of dropout, where it is asked for
         plan = list(_plan(tokenized, settings, seed))
         fresh = self._look_back(plan, tokenized, kind, settings)
-        drift, sums, skipped = Drift(self.version, self.comparable), Counter[str](), 0
+        drift, sums = Drift(self.version, self.comparable), Counter[str]()
+        skipped = trained = 0
         if settings.dropout:  # the steps' own passes do not tell what the policy drew from
             self._watch(tokenized, drift)
             self._agree(drift)
@@ -116,7 +121,10 @@ class Learner:
                 first = number * settings.groups_per_step < len(tokenized)
                 watched = drift if first and not settings.dropout else None
                 metrics = self._step(chosen, kind, settings, () if number else fresh, watched)
-                skipped += int(metrics.pop("skipped", 0))
+                if metrics.pop("skipped", 0):
+                    skipped += 1
+                else:
+                    trained += trained_tokens(chosen, kind, settings)
                 sums.update(metrics)
                 self.steps += 1
         drift.rows = self.world.all(drift.rows)
@@ -125,7 +133,8 @@ class Learner:
             torch.cuda.empty_cache()  # a sleeping engine takes its memory back
         self.version = version
         means = {name: total / len(plan) for name, total in sums.items()}
-        return {**means, **counts, **drift.metrics(), "steps": len(plan), "skipped_steps": skipped}
+        made = {"steps": len(plan), "skipped_steps": skipped, "trained_tokens": trained}
+        return {**means, **counts, **drift.metrics(), **made}
 
     def _look_back(
         self, plan: list[list[TokenGroup]], groups: list[TokenGroup], kind: Objective, settings: Any

@@ -180,6 +180,29 @@ def _teaches(group: TokenGroup, objective: Objective) -> bool:
     return any(row.weight for row in group.rows)
 
 
+def trained_tokens(groups: Sequence[TokenGroup], objective: Objective, settings: Any) -> int:
+    """Completion tokens that an optimizer step on these groups takes into its loss.
+
+    Of pairs: those of every completion in a pair, once however many pairs it is in. Of weights to imitate:
+    those of every completion whose weight is not 0. Of rewards and labels: those of all completions. With
+    `rft_weight` those of all right completions, once too. Prompts and what `prepare` leaves out carry no
+    loss.
+    """
+    total = 0
+    for group in groups:
+        paired = {i for pair in group.pairs for i in pair}
+        for i, row in enumerate(group.rows):
+            if objective.learns_from == "pairs":
+                counts = i in paired
+            elif objective.learns_from in ("weights", "positives"):
+                counts = row.weight != 0
+            else:
+                counts = True
+            if counts or (settings.rft_weight > 0 and row.right):
+                total += len(row.token_ids)
+    return total
+
+
 def _check(group: Group, token_group: TokenGroup, vocabulary: int) -> None:
     if not token_group.prompt_ids:
         raise BadGroup(f"problem {group.problem_id}: the prompt {group.prompt!r} has no token")

@@ -1,28 +1,27 @@
-"""The run as people watch it: a line a round, a live bar on a terminal, a table at the end."""
+"""The run as people watch it: a line a round, a live bar on a terminal, tables at the end."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
-from rich.table import Table
 from rich.text import Text
 
-from coevo.program import command
-from coevo.screen import plain, points, share
+from coevo.screen import percent, plain
+from coevo.tracking.final_tables import print_summary
 from coevo.tracking.records import RoundReport, RunInfo
 
 WIDE = 80  # columns from which the long headings fit
 LEGEND = (
     "new: success on this round's new problems; valid: the Generator's problems that are "
-    "sound; held-out: accuracy on problems that no role sees (in parentheses: of an earlier "
-    "round); left: time left"
+    "sound; front(ier): highest level at which at least half of this round's attempts are right; "
+    "held-out: accuracy on problems that no role sees (~: of a few of them; in parentheses: of an "
+    "earlier round); left: time left"
 )
 
 
@@ -30,7 +29,7 @@ LEGEND = (
 class Column:
     """A column of the line that each round prints; `value` gets the latest of each metric too."""
 
-    narrow: tuple[str, int]  # heading and width below 80 columns
+    narrow: tuple[str, int] | None  # heading and width below 80 columns; None: not shown there
     wide: tuple[str, int]
     value: Callable[[RoundReport, Mapping[str, float]], str]
 
@@ -81,6 +80,8 @@ class ConsoleTracker:
             self._progress.update(self._task, description=phase, round=round, refresh=True)
 
     def log_round(self, report: RoundReport) -> None:
+        if any("/mean@" in name for name in report.metrics):  # newer than what was measured before
+            self._seen = {k: v for k, v in self._seen.items() if "/mean@" not in k}
         self._seen |= report.metrics
         for problem in report.problems:
             if problem.get("author") == "generator" and problem.get("problem"):
@@ -114,8 +115,9 @@ class ConsoleTracker:
         wide = self._console.width >= WIDE
         cells = []
         for column in COLUMNS:
-            heading, width = column.wide if wide else column.narrow
-            cells.append(f"{cell(column, heading):>{width}}")
+            if (shown := column.wide if wide else column.narrow) is not None:
+                heading, width = shown
+                cells.append(f"{cell(column, heading):>{width}}")
         return "".join(cells)
 
     def _print(self, text: Text) -> None:
@@ -141,16 +143,14 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def percent(share: float | None, digits: int = 0) -> str:
-    return "-" if share is None or share != share else f"{100 * share:.{digits}f}%"
-
-
 def _held_out(report: RoundReport, seen: Mapping[str, float]) -> str:
-    name = next((name for name in seen if name.startswith("heldout/mean@")), None)
-    if name is None:
-        return "-"
-    accuracy = percent(seen[name], 1)
-    return accuracy if name in report.metrics else f"({accuracy})"
+    """Of this round, the full evaluation before the curve's point; else the newest there is."""
+    for metrics in (report.metrics, seen):
+        for prefix, mark in (("heldout/mean@", ""), ("curve/mean@", "~")):
+            if name := next((name for name in metrics if name.startswith(prefix)), None):
+                accuracy = f"{mark}{percent(metrics[name], 1)}"
+                return accuracy if metrics is report.metrics else f"({accuracy})"
+    return "-"
 
 
 def _count(name: str) -> Callable[[RoundReport, Mapping[str, float]], str]:
@@ -159,132 +159,15 @@ def _count(name: str) -> Callable[[RoundReport, Mapping[str, float]], str]:
 
 COLUMNS = (
     Column(("round", 5), ("round", 6), lambda report, seen: str(report.round)),
-    Column(("pool", 6), ("problems", 10), _count("curriculum/problems")),
-    Column(("mast.", 7), ("mastered", 10), _count("zones/mastered")),
-    Column(("learn", 6), ("learning", 10), _count("zones/learning")),
-    Column(("hard", 6), ("too hard", 10), _count("zones/too_hard")),
-    Column(("new", 7), ("new", 8), lambda report, seen: percent(
+    Column(None, ("pool", 7), _count("curriculum/problems")),
+    Column(("mast.", 7), ("mastered", 9), _count("zones/mastered")),
+    Column(("learn", 6), ("learning", 9), _count("zones/learning")),
+    Column(("hard", 6), ("too hard", 9), _count("zones/too_hard")),
+    Column(("new", 6), ("new", 6), lambda report, seen: percent(
         report.metrics.get("curriculum/new_success"))),
-    Column(("valid", 6), ("valid", 7), lambda report, seen: percent(
+    Column(("valid", 6), ("valid", 6), lambda report, seen: percent(
         report.metrics.get("generator/valid_rate"))),
-    Column(("held-out", 9), ("held-out", 10), _held_out),
+    Column(("front", 6), ("frontier", 9), _count("curriculum/frontier")),
+    Column(("held-out", 10), ("held-out", 10), _held_out),
     Column(("left", 8), ("left", 9), lambda report, seen: clock(report.seconds_left)),
 )  # fmt: skip
-
-
-def print_summary(
-    console: Console, summary: dict[str, Any], name: str, folder: Path, example: str = "PROBLEM"
-) -> None:
-    """The tables that end a run, from `summary.json`'s content, and what to try next.
-
-    `example` is a problem's id for the suggested `coevo explain`. Parts that the summary
-    lacks are left out.
-    """
-    for benchmark, result in summary.get("benchmarks", {}).items():
-        _show(console, _benchmark_table(benchmark, result))
-    for failed in summary.get("all_failed", []):
-        rounds = ", ".join(map(str, failed["rounds"]))
-        told = f"round{'s' * (len(failed['rounds']) > 1)} {rounds}: {failed['message']}"
-        console.print(Padding(plain(told, "yellow"), (1, 0, 0, 0), expand=False))
-    if "generator" in summary:
-        _show(console, _generator_table(summary["generator"]))
-    if "curriculum" in summary:
-        counts = dict(summary["curriculum"])
-        total = counts.pop("problems", sum(counts.values()))
-        if untried := total - sum(counts.values()):
-            counts["untried"] = untried
-        _show(console, _share_table("curriculum", "problems", counts, total))
-    if "seconds" in summary:
-        seconds = dict(summary["seconds"])
-        total = seconds.pop("total", sum(seconds.values()))
-        _show(console, _share_table("time", "seconds", seconds, total, digits=1))
-    run = name if folder == Path("runs") / name else str(folder)
-    lines = [
-        ("\nThe run is in ", str(folder)),
-        ("Next: ", command("eval", run)),
-        ("      ", command("explain", run, example)),
-        ("      ", command("export", run, "--what", "model", "--to", f"{name}-model")),
-    ]
-    for label, content in lines:  # not wrapped, so that they can be copied
-        console.print(Text.assemble(label, plain(content, "bold")), soft_wrap=True)
-
-
-def _show(console: Console, table: Table) -> None:
-    console.print(Padding(table, (1, 0, 0, 0), expand=False))
-
-
-def _table(title: str, *headings: str, width: int = 16) -> Table:
-    """The first column, of this width at least, names the row; the others are numbers."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(plain(title), min_width=width)
-    for heading in headings:
-        table.add_column(heading, justify="right", min_width=8, no_wrap=True)
-    return table
-
-
-def _benchmark_table(benchmark: str, result: dict[str, Any]) -> Table:
-    """Every figure with its interval, `44.8 ±2.1` or in brackets; it fits in 60 columns."""
-    bounds = result.get("ci95", {})
-    metric = result.get("metric", "accuracy")
-    table = _table(benchmark, "base, %", "final, %", "change, points", width=9)
-    rows = [(metric, result["base"], result["final"], bounds.get(metric, {}))]
-    rows += [
-        (key, pair["base"], pair["final"], bounds.get(key, {}))
-        for key, pair in result.items()
-        if "@" in key
-    ]
-    by_level = bounds.get("by_level", {})
-    rows += [
-        (f"level {key}" if str(key).isdigit() else str(key), *pair, by_level.get(key, {}))
-        for key, pair in result.get("by_level", {}).items()
-    ]
-    for number, (label, base, final, own) in enumerate(rows):
-        delta = own.get("delta") or (None if number else result.get("delta_ci95"))
-        table.add_row(
-            plain(label),
-            share(base, own.get("base")),
-            share(final, own.get("final")),
-            points(final - base, delta),
-            style="" if number else "bold",
-        )
-    if bounds:
-        table.caption = "± and brackets: 95 % intervals, over problems"
-        table.caption_justify = "left"
-    return table
-
-
-def _generator_table(generator: dict[str, Any]) -> Table:
-    table = _table("generator", "first", "last", width=13)
-    for key, label, show in (
-        ("valid_rate", "valid rate, %", _rate),
-        ("mean_utility", "mean utility", _worth),
-    ):
-        if key in generator:
-            bounds = generator.get(f"{key}_ci95", (None, None))
-            table.add_row(label, *map(show, generator[key], bounds))
-    if "proposals" in generator:
-        table.add_row("proposals", "", f"{generator['proposals']}")
-    return table
-
-
-def _rate(value: float | None, bounds: Sequence[float] | None) -> str:
-    if value is None or bounds is None:
-        return "-" if value is None else f"{100 * value:.0f}"
-    return f"{100 * value:.0f} [{100 * bounds[0]:.0f}, {100 * bounds[1]:.0f}]"
-
-
-def _worth(value: float | None, bounds: Sequence[float] | None) -> str:
-    if value is None or bounds is None:
-        return "-" if value is None else f"{value:.2f}"
-    return f"{value:.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}]"
-
-
-def _share_table(
-    title: str, heading: str, parts: dict[str, float], total: float, digits: int = 0
-) -> Table:
-    table = _table(title, heading, "share")
-    for part, amount in parts.items():
-        share = percent(amount / total) if total else "-"
-        table.add_row(plain(part.replace("_", " ")), f"{amount:.{digits}f}", share)
-    table.add_row("total", f"{total:.{digits}f}", "", style="bold")
-    return table

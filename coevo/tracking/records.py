@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,8 @@ class RunInfo:
     """A run as it starts. `first_round` is above 1 when the run is resumed.
 
     `config` is the resolved configuration as plain values; `wandb_id` is made by the run and
-    kept in its checkpoints, so that a resumed run goes on in the same W&B run.
+    kept in its checkpoints, so that a resumed run goes on in the same W&B run. `past` has the metrics
+    of each round before `first_round`, as `RoundReport.metrics` has them.
     """
 
     name: str
@@ -26,6 +28,7 @@ class RunInfo:
     environment: str
     families: tuple[str, ...]
     levels: tuple[int, ...]
+    past: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,9 @@ from environments.printable import printable
 if TYPE_CHECKING:
     import wandb
 
-SECTIONS = ("solver", "teacher", "generator", "curriculum", "zones", "heldout", "seconds")
+SECTIONS = (
+    "solver", "teacher", "generator", "curriculum", "zones", "curve", "heldout", "seconds",
+)  # fmt: skip
 ZONES = ("mastered", "learning", "too_hard")
 PROBLEM_COLUMNS = (
     "problem", "statement", "parent", "author", "family", "level", "zone", "success", "utility",
@@ -214,7 +216,8 @@ def _without_links(sync_dir: Path, folder: Path) -> None:
 def flat_summary(summary: Mapping[str, Any]) -> dict[str, float]:
     """Every figure of the benchmarks under a name of its own, which W&B can compare runs by:
     `heldout/mean@8/base`, `…/final`, `…/delta`, its interval from `…/delta_low` to `…/delta_high`,
-    and so on for pass@k, maj@k and each level."""
+    and so on for pass@k, maj@k and each level; `heldout/frontier/base`, `…/final`; and
+    `training/solver/steps`, `…/tokens` of each role."""
     values: dict[str, float] = {}
     for name, block in summary.get("benchmarks", {}).items():
         pairs = {key: (own["base"], own["final"]) for key, own in block.items() if "@" in key}
@@ -226,6 +229,13 @@ def flat_summary(summary: Mapping[str, Any]) -> dict[str, float]:
         low, high = block["delta_ci95"]
         values[f"{name}/{block['metric']}/delta_low"] = low
         values[f"{name}/{block['metric']}/delta_high"] = high
+    for end, level in zip(
+        ("base", "final"), summary.get("frontier", {}).get("heldout", ()), strict=False
+    ):
+        if level is not None:
+            values[f"heldout/frontier/{end}"] = level
+    for role, own in summary.get("training", {}).items():
+        values |= {f"training/{role}/{key}": count for key, count in own.items()}
     return values
 
 

@@ -18,6 +18,7 @@ from coevo.compose import compose
 from coevo.config import UtilityConfig
 from coevo.store import Store
 from coevo.utility import UTILITIES
+from environments import Problem
 from environments.arithmetic import Arithmetic
 from environments.benchmark import heldout
 from tests.integration.small import SMALL, Narrow, read, run
@@ -110,11 +111,41 @@ def test_summary_agrees_with_the_database(plain: tuple[dict[str, Any], Path]) ->
     assert summary["rounds"] == store.last_round() == 2
     assert summary["curriculum"]["problems"] == len(store.problems())
     assert summary["generator"]["proposals"] == 12
+    updates: dict[str, list[dict[str, float]]] = {role: [] for role in ("solver", "generator")}
+    for row in store.query("SELECT role, metrics FROM updates"):
+        updates[row["role"]].append(json.loads(row["metrics"]))
+    for role, own in updates.items():
+        steps, tokens = (sum(update[key] for update in own) for key in ("steps", "trained_tokens"))
+        assert summary["training"][role] == {"steps": steps, "tokens": tokens}
+        assert tokens > 0
+    reached = {row["round"]: row["metrics"].get("curriculum/frontier") for row in store.rounds()}
+    assert reached[0] is None
+    assert reached[1] == frontier_of(store, 1)
+    assert summary["frontier"]["by_round"] == [[t, n] for t, n in reached.items() if n is not None]
     block = summary["benchmarks"]["heldout"]
     for name, t in (("base", 0), ("final", 2)):
         rows = store.evaluation(t, "heldout")
         assert block[name] == pytest.approx(sum(row["correct"] for row in rows) / len(rows))
         assert block["maj@1"][name] == pytest.approx(block[name])  # one vote: the answer itself
+
+
+def frontier_of(store: Store, t: int) -> int | None:
+    """From all attempts made in a round: on the batch, and on what was tried out."""
+    levels = {problem.id: problem.level for problem in store.problems()}
+    for row in store.query("SELECT problem_id, text FROM proposals WHERE success IS NOT NULL"):
+        problem = Arithmetic().parse_problem(row["text"])
+        assert isinstance(problem, Problem)
+        levels.setdefault(row["problem_id"], problem.level)
+    rows = store.query(
+        "SELECT problem_id, sum(status = 'correct') AS correct, count(*) AS n FROM attempts "
+        "WHERE round = ? GROUP BY problem_id",
+        t,
+    )
+    cells: dict[int, list[float]] = {}
+    for row in rows:
+        cells.setdefault(levels[row["problem_id"]], []).append(row["correct"] / row["n"])
+    good = [n for n, own in cells.items() if len(own) > 1 and sum(own) / len(own) >= 0.5]
+    return max(good, default=None)
 
 
 def test_lineage_is_whole(plain: tuple[dict[str, Any], Path]) -> None:
@@ -292,10 +323,35 @@ def test_a_role_that_learns_nothing_is_said_once(
     assert capsys.readouterr().out.count("the Generator learnt nothing: there was nothing") == 1
 
 
-@pytest.mark.parametrize(("every", "rounds"), [(0, {0, 3}), (1, {0, 1, 2, 3}), (2, {0, 2, 3})])
-def test_evaluation_every(tmp_path: Path, every: int, rounds: set[int]) -> None:
-    store = switched(tmp_path, f"evaluation.every={every}", "experiment=static", rounds=3)
-    assert {row["round"] for row in store.query("SELECT round FROM evaluations")} == rounds
+@pytest.mark.parametrize(
+    ("every", "curve_every", "rounds", "points"),
+    [(0, 1, {0, 3}, [0, 1, 2, 3]), (1, 0, {0, 1, 2, 3}, []), (2, 2, {0, 2, 3}, [0, 2, 3])],
+)
+def test_evaluation_every(
+    tmp_path: Path, every: int, curve_every: int, rounds: set[int], points: list[int]
+) -> None:
+    """The curve is no full evaluation: a benchmark of its own, on the first problems of each cell."""
+    summary, folder = run(
+        tmp_path, "experiment=static", "rounds=3", f"evaluation.every={every}",
+        "evaluation.per_cell=2", "evaluation.k=2", f"evaluation.curve_every={curve_every}",
+        "evaluation.curve_per_cell=1", "evaluation.curve_k=2",
+    )  # fmt: skip
+    store = read(folder)
+    query = "SELECT DISTINCT round FROM evaluations WHERE benchmark = ? ORDER BY round"
+    assert {row["round"] for row in store.query(query, "heldout")} == rounds
+    assert [row["round"] for row in store.query(query, "curve")] == points
+    assert list(summary["benchmarks"]) == ["heldout"]
+    assert summary["benchmarks"]["heldout"]["problems"] == 2 * len(Arithmetic().cells())
+    first = [problem.id for problem in heldout(Arithmetic(), 1)]
+    assert [row[0] for row in summary["curve"]] == points
+    for t, value, low, high in summary["curve"]:
+        scored = store.evaluation(t, "curve")
+        assert [one["problem_id"] for one in scored] == first
+        assert value == pytest.approx(sum(one["correct"] for one in scored) / 2 / len(first))
+        assert low < value < high
+        seconds = store.rounds()[t]["seconds"]
+        assert 0 < seconds["evaluate/curve"] <= seconds["evaluate"]
+        assert store.rounds()[t]["metrics"]["curve/mean@2"] == value
 
 
 # -- what must never happen -----------------------------------------------------------------------

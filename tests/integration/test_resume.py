@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import random
 import re
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,10 +32,27 @@ ROUNDS = "rounds=3"
 DEADLINE = 120.0  # seconds; no wait takes a tenth of it
 
 
+CURVE = ("evaluation.curve_every=2", "evaluation.curve_per_cell=1", "evaluation.curve_k=1")
+
+
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of the run that nobody stopped."""
-    return run(tmp_path_factory.mktemp("straight"), ROUNDS)[0]["digest"]
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """The run that nobody stopped, with a held-out curve."""
+    return run(tmp_path_factory.mktemp("straight"), ROUNDS, *CURVE)
+
+
+@pytest.fixture(scope="module")
+def straight(whole: tuple[dict[str, Any], Path]) -> str:
+    """Its digest, which runs without the curve have too: evaluating changes nothing."""
+    return whole[0]["digest"]
+
+
+def written(folder: Path) -> tuple[list[dict[str, float]], list[tuple[Any, ...]]]:
+    """Every metric of a run that is no time, and all that it evaluated."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    metrics = [{k: v for k, v in line.items() if not k.startswith("seconds/")} for line in lines]
+    rows = read(folder).query("SELECT * FROM evaluations ORDER BY rowid")
+    return metrics, [tuple(row) for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +128,17 @@ sys.exit(main(sys.argv[2:]))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_a_moment(moment: str, straight: str, tmp_path: Path) -> None:
-    arguments = ["run", *SMALL, ROUNDS, f"runs_dir={tmp_path}"]
+def test_killed_at_a_moment(
+    moment: str, whole: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    arguments = ["run", *SMALL, ROUNDS, *CURVE, f"runs_dir={tmp_path}"]
     done = subprocess.run(
         [sys.executable, "-c", KILLER, MOMENTS[moment], *arguments], capture_output=True, text=True
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert resume(tmp_path / "small")["digest"] == straight
+    summary = resume(tmp_path / "small")
+    assert (summary["digest"], summary["curve"]) == (whole[0]["digest"], whole[0]["curve"])
+    assert written(tmp_path / "small") == written(whole[1])
     assert not list((tmp_path / "small" / "checkpoints").glob(".*"))
 
 

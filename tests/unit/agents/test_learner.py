@@ -189,8 +189,12 @@ def test_micro_batches_give_the_same_step() -> None:
 
 
 def test_groups_per_step_counts_steps() -> None:
-    metrics = learner("sft", groups_per_step=1, epochs=3).update(lessons(), seed=1, version=1)
+    """And their trained tokens: each completion in three epochs, without its prompt."""
+    trained = learner("sft", groups_per_step=1, epochs=3)
+    metrics = trained.update(lessons(), seed=1, version=1)
     assert metrics["steps"] == 6
+    once = sum(len(row.token_ids) for group in tokenized(trained, lessons()) for row in group.rows)
+    assert metrics["trained_tokens"] == 3 * once > 0
 
 
 # -- what is not ----------------------------------------------------------------------------------
@@ -218,7 +222,7 @@ def test_no_groups_leave_the_weights_untouched(objective: str) -> None:
     before = weights(trained)
     metrics = trained.update([], seed=1, version=3)
     assert changed(before, weights(trained)) == set()
-    assert metrics["steps"] == 0
+    assert (metrics["steps"], metrics["trained_tokens"]) == (0, 0)
     assert metrics["groups"] == 0
     assert trained.version == 3
 
@@ -229,7 +233,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_untouched(bad: float) -> N
     before = weights(trained)
     metrics = trained.update(lessons(weight=bad), seed=1, version=1)
     assert changed(before, weights(trained)) == set()
-    assert metrics["skipped_steps"] == 1
+    assert (metrics["skipped_steps"], metrics["trained_tokens"]) == (1, 0)
     assert "loss" not in metrics
     assert not trained.optimizer.state_dict()["state"]
     trained.update(lessons(), seed=1, version=2)  # and the next one works

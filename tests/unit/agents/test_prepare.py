@@ -10,7 +10,7 @@ import pytest
 
 from agents.learners.batching import TokenGroup
 from agents.learners.objectives import OBJECTIVES, resolved
-from agents.learners.prepare import BadGroup, prepare
+from agents.learners.prepare import BadGroup, prepare, trained_tokens
 from agents.records import Completion, Group
 from agents.tokens import Tokens, encode
 from agents.tokens import read as read_tokens
@@ -361,3 +361,30 @@ def test_an_empty_prompt() -> None:
 def test_rewards_must_match_their_completions() -> None:
     with pytest.raises(ValueError):
         read("sft", group(drawn("12"), drawn("13"), rewards=(1.0,)))
+
+
+@pytest.mark.parametrize(
+    ("objective", "rft_weight", "rewards", "pairs", "expected"),
+    [
+        ("dpo", 0.0, (), ((0, 1), (0, 2)), 3 + 4 + 5),  # in two pairs, and read once; one in none
+        ("dpo", 0.5, (1.0, 0.0, 0.0, 1.0), ((0, 1), (0, 2)), 3 + 4 + 5 + 6),  # which is right
+        ("dpo", 0.5, (1.0, 0.0, 0.0, 0.0), ((0, 1), (0, 2)), 3 + 4 + 5),
+        ("grpo", 0.0, (1.0, 0.0, 0.0, 1.0), (), 3 + 4 + 5 + 6),
+        ("kto", 0.0, (1.0, 0.0, 0.0, 1.0), (), 3 + 4 + 5 + 6),
+        ("sft", 0.0, (0.5, 0.0, 0.0, 0.1), (), 3 + 6),  # a weight of 0 is no loss
+        ("rft", 0.0, (1.0, 0.0, 0.0, 1.0), (), 3 + 6),
+    ],
+)
+def test_trained_tokens_are_the_completion_tokens_in_the_loss(
+    objective: str,
+    rft_weight: float,
+    rewards: tuple[float, ...],
+    pairs: tuple[tuple[int, int], ...],
+    expected: int,
+) -> None:
+    """Four completions of 3, 4, 5 and 6 tokens, their ends among them."""
+    completions = (drawn(text) for text in ("12", "123", "1234", "12345"))
+    asked = group(*completions, rewards=rewards, pairs=pairs)
+    kind, settings = resolved(LearnerConfig(objective=objective, rft_weight=rft_weight))
+    found, _ = prepare([asked], kind, settings, tokens(), {})
+    assert trained_tokens(found, kind, settings) == expected

@@ -95,6 +95,7 @@ def both(objective: str, updates: int = 2, **changes: Any) -> tuple[Learner, TRL
             assert theirs[name] == pytest.approx(ours[name], rel=1e-4, abs=1e-6)
         for name in ("steps", "groups", "sequences", "pairs", "tokens", "skipped_steps"):
             assert theirs[name] == ours[name]
+        assert theirs["trained_tokens"] == ours["trained_tokens"] > 0
     return own, trl
 
 

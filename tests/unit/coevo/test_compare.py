@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from coevo import cli, compose
-from coevo.compare import change, over_seeds, read, student_t, table, versus, welch
+from coevo.compare import change, read, table, versus
 from coevo.config import ConfigError
+from coevo.seed_intervals import over_seeds, student_t, welch
 from coevo.store import Store
 from environments import Problem
 
@@ -128,6 +129,28 @@ def test_one_seed_has_the_interval_over_its_problems(tmp_path: Path) -> None:
 def test_by_another_key(tmp_path: Path) -> None:
     groups = read([str(make_run(tmp_path, "a", 0, [2, 4]))], "loop.feed")
     assert list(groups) == ["mixed"]
+
+
+def test_arms_that_were_not_trained_alike_are_told(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "a", 0, [2, 2]), make_run(tmp_path, "b", 0, [1, 1], "b")]
+    for path, steps in zip(runs, (178, 16), strict=True):
+        summary = json.loads((path / "summary.json").read_text())
+        summary["training"] = {"solver": {"steps": steps}}
+        (path / "summary.json").write_text(json.dumps(summary))
+    rows, notes = table(read(list(map(str, runs)), "experiment"))
+    assert rows[-1] == ["optimizer steps (Solver)", "178", "16", ""]
+    assert notes[-1] == "the arms differ in optimizer steps of the Solver: default 178, b 16"
+
+
+def test_a_curve_is_no_other_measure(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "a", 0, [2, 2]), make_run(tmp_path, "b", 0, [1, 1], "b")]
+    config = yaml.safe_load((runs[0] / "config.yaml").read_text())
+    config["evaluation"] |= {"curve_every": 2, "curve_k": 2}
+    (runs[0] / "config.yaml").write_text(yaml.safe_dump(config))
+    for key in [key for key in config["evaluation"] if key.startswith("curve_")]:
+        del config["evaluation"][key]  # as of a run of before
+    (runs[1] / "config.yaml").write_text(yaml.safe_dump(config | {"experiment": "b"}))
+    assert list(read(list(map(str, runs)), "experiment")) == ["default", "b"]
 
 
 def test_markdown_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -218,11 +218,16 @@ def test_a_pipe_or_a_folder_with_the_name_of_a_file(tmp_path: Path) -> None:
 BLOCK = {
     "metric": "mean@8", "base": 0, "final": 1.0, "delta": 1.0, "delta_ci95": [0, 1], "problems": 3,
     "by_level": {"2": [0, 1]}, "pass@8": {"base": 0.0, "final": 1.0},
+    "pass_by_level": {"2": [0.0, 1.0]},
 }  # fmt: skip
 SUMMARY: dict[str, Any] = {
     "schema": 1, "seed": 0, "rounds": 2, "benchmarks": {"heldout": BLOCK},
     "generator": {"proposals": 1, "valid_rate": [0, 1], "mean_utility": [0.0, 1.0]},
+    "curve": [[0, 0.5, 0.25, 0.75], [2, 1, 1.0, 1.0]],
+    "frontier": {"by_round": [[1, 4]], "heldout": [None, 4]},
+    "training": {"solver": {"steps": 16, "tokens": 900}, "generator": {"steps": 2}},
 }  # fmt: skip
+OPTIONAL = ("curve", "frontier", "training")  # what runs of before lack
 
 
 def test_a_summary_with_all_that_is_read_of_it() -> None:
@@ -232,21 +237,38 @@ def test_a_summary_with_all_that_is_read_of_it() -> None:
 @pytest.mark.parametrize("wrong", [None, [], [0, "1"], [True, False]])
 def test_a_summary_that_mistakes_anything(wrong: object) -> None:
     assert fault(wrong)
-    for place in (SUMMARY, SUMMARY["generator"], BLOCK, BLOCK["pass@8"], BLOCK["by_level"]):
+    solver = SUMMARY["training"]["solver"]
+    parts = (
+        SUMMARY,
+        SUMMARY["generator"],
+        BLOCK,
+        BLOCK["pass@8"],
+        BLOCK["by_level"],
+        BLOCK["pass_by_level"],
+        solver,
+        SUMMARY["frontier"],
+    )
+    for place in parts:
         assert isinstance(place, dict)
         for key in [key for key in place if key != "proposals"]:
             before, place[key] = place[key], wrong
-            assert fault(SUMMARY), key
+            assert fault(SUMMARY) or (wrong == [] and key in ("by_round", "curve")), key
             place[key] = before
 
 
 def test_a_summary_that_lacks_anything() -> None:
     for place in (SUMMARY, SUMMARY["generator"], BLOCK, BLOCK["pass@8"]):
         assert isinstance(place, dict)
-        for key in [key for key in place if key not in ("proposals", "pass@8")]:
+        for key in [
+            key for key in place if key not in ("proposals", "pass@8", "pass_by_level", *OPTIONAL)
+        ]:
             before = place.pop(key)
             assert fault(SUMMARY), key
             place[key] = before
+
+
+def test_a_summary_of_before_lacks_what_came_later() -> None:
+    assert fault({key: value for key, value in SUMMARY.items() if key not in OPTIONAL}) == ""
 
 
 @pytest.mark.parametrize("content", ["null", "[]", '{"schema": 2}', '{"schema": 1}', "", "\udcff"])

@@ -195,7 +195,9 @@ def test_a_pair_of_measurements_fits_in_sixty_columns() -> None:
     longest = max(len(line) for line in text.splitlines() if "sha256" not in line)
     assert longest <= 60
     assert "15.0" in text and "45.0" in text and "+30.0 [" in text
-    assert text.index("level 9") < text.index("level 10")
+    rows = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
+    assert rows["minerva,"] == ["pass@2"] * 3  # mean@2 before it
+    assert rows["9"][-2:] == ["[+0.1,", "+59.9]"] and text.index("\n9 ") < text.index("\n10 ")
     assert "base: 40 completions: 6 correct, 34 wrong; 80 tokens," in text
     assert f"problems: sha256 {found['problems_sha256']}\n" in text
     assert "warning" not in text

@@ -147,6 +147,7 @@ def test_difference_is_paired() -> None:
     assert got["pass@4"] == {"base": pytest.approx(2 / 3), "final": 1.0}
     assert got["maj@4"] == {"base": pytest.approx(1 / 3), "final": pytest.approx((1 + 0.5) / 3)}
     assert got["by_level"] == {"2": [pytest.approx(3 / 8), pytest.approx(5 / 8)], "4": [0.25, 0.5]}
+    assert got["pass_by_level"] == {"2": [0.5, 1.0], "4": [1.0, 1.0]}
 
 
 def test_difference_by_hand_where_problems_differ() -> None:
@@ -231,7 +232,7 @@ def test_a_summary_has_an_interval_for_every_figure() -> None:
     base = [hits(n, name=f"p{i}", level=2 + i % 2) for i, n in enumerate((0, 1, 2, 3))]
     final = [hits(n, name=f"p{i}", level=2 + i % 2) for i, n in enumerate((1, 1, 4, 3))]
     found = intervals(base, final)
-    assert set(found) == {"mean@4", "pass@4", "maj@4", "by_level"}
+    assert set(found) == {"mean@4", "pass@4", "maj@4", "by_level", "pass_by_level"}
     block = difference(base, final)
     assert block["ci95"] == found
     assert found["mean@4"]["delta"] == block["delta_ci95"]
@@ -240,5 +241,10 @@ def test_a_summary_has_an_interval_for_every_figure() -> None:
         "base": estimates(base[1::2])["mean@4"]["ci95"],
         "final": estimates(final[1::2])["mean@4"]["ci95"],
         "delta": changes(base[1::2], final[1::2])["mean@4"]["ci95"],
+    }
+    assert found["pass_by_level"]["2"] == {
+        "base": estimates(base[::2])["pass@4"]["ci95"],
+        "final": estimates(final[::2])["pass@4"]["ci95"],
+        "delta": changes(base[::2], final[::2])["pass@4"]["ci95"],
     }
     assert intervals(base[:1], final[:1])["pass@4"]["base"] is None

@@ -38,13 +38,18 @@ SUMMARY: dict[str, Any] = {
             "delta_ci95": [0.108, 0.171],
             "pass@8": {"base": 0.78, "final": 0.80},
             "maj@8": {"base": 0.5, "final": 0.6},
-            "by_level": {"2": [0.7, 0.79], "8": [0.1, 0.09]},
+            "by_level": {"2": [0.7, 0.79], "8": [0.0, 0.09]},
+            "pass_by_level": {"2": [0.9, 1.0], "8": [0.0, 0.5]},
             "ci95": {
                 "mean@8": {"base": [0.38, 0.44], "final": [0.52, 0.58], "delta": [0.108, 0.171]},
                 "pass@8": {"base": [0.7, 0.86], "final": [0.73, 0.87], "delta": [-0.05, 0.09]},
                 "maj@8": {"base": [0.4, 0.6], "final": [0.5, 0.7], "delta": [0.02, 0.18]},
                 "by_level": {
                     "2": {"base": [0.6, 0.8], "final": [0.7, 0.88], "delta": [0.01, 0.17]},
+                    "8": {"base": None, "final": None, "delta": None},
+                },
+                "pass_by_level": {
+                    "2": {"base": [0.8, 1.0], "final": [0.8, 1.0], "delta": [-0.05, 0.25]},
                     "8": {"base": None, "final": None, "delta": None},
                 },
             },
@@ -58,6 +63,8 @@ SUMMARY: dict[str, Any] = {
         "mean_utility": [0.41, 0.63],
         "mean_utility_ci95": [[0.33, 0.49], None],
     },
+    "frontier": {"by_round": [[1, 2], [2, 8]], "heldout": [2, 8]},
+    "training": {"solver": {"steps": 178, "tokens": 1234567}, "generator": {"steps": 24}},
     "all_failed": [
         {"role": "teacher", "task": "verify", "rounds": [2, 3], "message": "all 8 calls failed"}
     ],
@@ -103,6 +110,7 @@ def report(round: int, **changes: Any) -> RoundReport:
             "curriculum/new_success": 0.426,
             "generator/valid_rate": 0.63,
             "curriculum/problems": 164.0,
+            "curriculum/frontier": 6.0,
             "zones/mastered": 12.0,
             "zones/learning": 60.0,
             "zones/too_hard": 8.0,
@@ -155,6 +163,16 @@ def test_a_half_written_last_line_goes_on_resume(tmp_path: Path) -> None:
     assert path.read_text() == '{"round": 1, "x": 1.0}\n{"round": 3, "x": 3.0}\n'
 
 
+def test_a_round_that_was_committed_but_not_written_is_made_up_for(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"round": 1, "x": 1.0}\n{"round": 2, "x"')
+    past = {1: {"x": 9.0}, 2: {"x": 2, "y": float("nan")}, 3: {"x": 3.0}}
+    tracker = JsonlTracker(tmp_path)
+    tracker.start(info(tmp_path, first_round=3, past=past))
+    tracker.close()
+    assert path.read_text() == '{"round": 1, "x": 1.0}\n{"round": 2, "x": 2.0, "y": null}\n'
+
+
 def test_a_whole_last_line_without_its_newline_is_kept_apart(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"round": 1, "x": 1.0}')
@@ -204,9 +222,9 @@ def test_plain_lines_at_60_columns() -> None:
     lines = shown(60, False, two_rounds).splitlines()
     assert lines[0] == "trial: default on arithmetic, seed 3, 12 rounds"
     assert lines[-3:] == [
-        "round  pool  mast. learn  hard    new valid held-out    left",
-        "    1   164     12    60     8    43%   63%    41.0%    1:47",
-        "    2   164     12    60     8    43%   63%  (41.0%)       -",
+        "round  mast. learn  hard   new valid front  held-out    left",
+        "    1     12    60     8   43%   63%     6     41.0%    1:47",
+        "    2     12    60     8   43%   63%     6   (41.0%)       -",
     ]
     assert max(map(len, lines)) <= 60
 
@@ -214,11 +232,27 @@ def test_plain_lines_at_60_columns() -> None:
 def test_plain_lines_at_80_columns() -> None:
     lines = shown(80, False, two_rounds).splitlines()
     assert lines[-3:] == [
-        " round  problems  mastered  learning  too hard     new  valid  held-out     left",
-        "     1       164        12        60         8     43%    63%     41.0%     1:47",
-        "     2       164        12        60         8     43%    63%   (41.0%)        -",
+        " round   pool mastered learning too hard   new valid frontier  held-out     left",
+        "     1    164       12       60        8   43%   63%        6     41.0%     1:47",
+        "     2    164       12       60        8   43%   63%        6   (41.0%)        -",
     ]
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_curve_is_marked_where_there_is_no_full_evaluation(width: int) -> None:
+    """Rounds with a full evaluation, nothing, a point, nothing, and both."""
+    full, point = {"heldout/mean@8": 1.0}, {"curve/mean@4": 1.0}
+    rounds = [full, {}, point, {}, point | {"heldout/mean@8": 0.5}]
+
+    def act(tracker: ConsoleTracker) -> None:
+        for t, own in enumerate(rounds):
+            tracker.log_round(report(t, metrics=own, seconds_left=3600.0))
+
+    lines = shown(width, False, act).splitlines()
+    held_out = [line.split()[-2] for line in lines[-5:]]
+    assert held_out == ["100.0%", "(100.0%)", "~100.0%", "(~100.0%)", "50.0%"]
+    assert max(map(len, lines)) <= width
 
 
 def test_metrics_that_a_round_lacks_are_dashes() -> None:
@@ -247,12 +281,20 @@ def test_the_final_table_at_60_columns() -> None:
         "mean@8 41.2 ±3.2 55.1 ±3.1 +13.9 [+10.8, +17.1]",
         "pass@8 78.0 ±8.0 80.0 ±7.0 +2.0 [-5.0, +9.0]",
         "maj@8 50.0 ±10.0 60.0 ±10.0 +10.0 [+2.0, +18.0]",
-        "level 2 70.0 ±10.0 79.0 ±9.0 +9.0 [+1.0, +17.0]",
-        "level 8 10.0 9.0 -1.0",
+        "frontier 2 8 +6",
+        "heldout, mean@8 mean@8 mean@8",
+        "2 70.0 ±10.0 79.0 ±9.0 +9.0 [+1.0, +17.0]",
+        "8* 0.0 9.0 +9.0",
+        "heldout, pass@8 pass@8 pass@8",
+        "2 90.0 ±10.0 100.0 ±20.0 +10.0 [-5.0, +25.0]",
+        "8* 0.0 50.0 +50.0",
         "± and brackets: 95 % intervals, over problems",
         "rounds 2, 3: all 8 calls failed",
         "valid rate, % 62 [48, 75] 94 [83, 98]",
         "mean utility 0.41 [0.33, 0.49] 0.63",
+        "training steps tokens",
+        "Solver 178 1,234,567",
+        "Generator 24 -",
         "mastered 217 25%",
         "too hard 217 25%",
         "untried 30 3%",
@@ -269,10 +311,28 @@ def test_the_final_table_at_60_columns() -> None:
     assert max(map(len, lines)) <= 60
 
 
+def test_levels_are_one_table_where_it_fits() -> None:
+    lines = [
+        line.rstrip()
+        for line in shown(80, False, lambda tracker: tracker.finish(SUMMARY)).splitlines()
+    ]
+    start = next(i for i, line in enumerate(lines) if line.startswith("heldout,"))
+    assert lines[start : start + 5] == [
+        "heldout,     mean@8    mean@8             mean@8     pass@8      pass@8",
+        "level       base, %  final, %     change, points    base, %    final, %",
+        "2        70.0 ±10.0 79.0 ±9.0 +9.0 [+1.0, +17.0] 90.0 ±10.0 100.0 ±20.0",
+        "8*              0.0       9.0               +9.0        0.0        50.0",
+        "* no base completion was right on any problem of this level",
+    ]
+
+
 def test_the_final_table_fits_whatever_the_figures() -> None:
     widest = {"base": [0.0, 1.0], "final": [0.0, 1.0], "delta": [-1.0, 1.0]}
-    block = {"metric": "mean@64", "base": 1.0, "final": 0.0, "by_level": {"12": [1.0, 0.0]}}
-    block |= {"ci95": {"mean@64": widest, "by_level": {"12": widest}}}
+    level = {"12": [1.0, 0.0]}
+    block = {"metric": "mean@64", "base": 1.0, "final": 0.0}
+    block |= {"by_level": level, "pass_by_level": level}
+    bounds = {"12": widest}
+    block |= {"ci95": {"mean@64": widest, "by_level": bounds, "pass_by_level": bounds}}
     summary = {"schema": 1, "benchmarks": {"heldout": block}}
     lines = shown(60, False, lambda tracker: tracker.finish(summary)).splitlines()
     assert ["mean@64", "100.0", "±100.0", "0.0", "±100.0", "-100.0", "[-100.0,", "+100.0]"] in map(
@@ -570,6 +630,8 @@ def test_figures_under_names_of_their_own() -> None:
     assert flat["heldout/mean@8/base"] == 0.412 and flat["heldout/maj@8/final"] == 0.6
     assert (flat["heldout/mean@8/delta_low"], flat["heldout/mean@8/delta_high"]) == (0.108, 0.171)
     assert flat["heldout/level/2/delta"] == pytest.approx(0.09)
+    assert (flat["heldout/frontier/base"], flat["heldout/frontier/final"]) == (2, 8)
+    assert (flat["training/solver/steps"], flat["training/generator/steps"]) == (178, 24)
     assert flat_summary({}) == {}
 
 
