@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ class Text:
 def check_lengths(
     config: Config, environment: Environment, problems: Sequence[Problem], training: bool = True
 ) -> None:
-    """Raises `ConfigError` if a role cannot write, or read, the longest of the problems.
+    """Raises `ConfigError` with all that keeps a role from writing, or reading, the longest problems.
 
     `problems` are the held-out ones, which are of every family and level; without `training` only the
     Solver's measurement is looked at. What a chat template adds is not counted, and of a model whose
@@ -64,11 +64,22 @@ def check_lengths(
         for problem, text in asked
     ]
     tokens = _Tokens.of(solver)
-    _check("solver", solver, tokens, limits, solving, environment)
-    if not training or is_idle(config, "generator"):
-        return
+    faults = [*_faults("solver", solver, tokens, limits, solving, environment)]
+    if training and not is_idle(config, "generator"):
+        if (generator.model, generator.policy.name) != (solver.model, solver.policy.name):
+            tokens = _Tokens.of(generator)
+        faults += _of_generator(config, tokens, [problem for problem, _ in asked], environment)
+    if faults:
+        raise ConfigError("; ".join(faults))
+
+
+def _of_generator(
+    config: Config, tokens: _Tokens | None, problems: Sequence[Problem], environment: Environment
+) -> Iterator[str]:
+    """What keeps a Generator from writing these problems, each from itself and a longest attempt."""
+    generator = config.agents.generator
     limits = {"agents.generator.sampling.max_tokens": generator.sampling.max_tokens}
-    attempt = solver.sampling.max_tokens if "{attempt}" in generator.template else 0
+    attempt = config.agents.solver.sampling.max_tokens if "{attempt}" in generator.template else 0
     writing = [
         Text(
             problem,
@@ -76,44 +87,44 @@ def check_lengths(
             problem.statement,
             attempt,
         )
-        for problem, _ in asked
+        for problem in problems
     ]
-    if (generator.model, generator.policy.name) != (solver.model, solver.policy.name):
-        tokens = _Tokens.of(generator)
-    _check("generator", generator, tokens, limits, writing, environment)
+    return _faults("generator", generator, tokens, limits, writing, environment)
 
 
-def _check(
+def _faults(
     name: str,
     role: RoleConfig,
     tokens: _Tokens | None,
     limits: dict[str, int],
     texts: Sequence[Text],
     environment: Environment,
-) -> None:
+) -> Iterator[str]:
+    """What keeps a role from its texts, each with what to write instead."""
     if tokens is None:
         return
     tried = _longest(texts, lambda text: len(text.prompt) + len(text.completion))
     for text in (*_one_a_family(texts), *tried):
         if unknown := tokens.unknown(text.prompt + text.completion):
-            raise ConfigError(
+            yield (
                 f"agents.{name}.model={role.model}: its tokenizer has no token for {unknown!r}, which "
                 f"{environment.name} writes in {text.problem.statement!r}; write a model that reads it"
             )
+            return
     what = "its statement" if name == "generator" else "the right completion"
     need, at = _most(_longest(texts, lambda text: len(text.completion)), tokens.completion)
-    for key, limit in limits.items():
-        if need > limit:
-            raise ConfigError(
-                f"{key}={limit}: {what} has up to {need} tokens with its end ({at}); write "
-                f"{key}={need} or more{_levels(environment, texts, tokens.completion, limit)}"
-            )
+    if short := {key: limit for key, limit in limits.items() if need > limit}:
+        yield (
+            f"{_listed(short)}: {what} has up to {need} tokens with its end ({at}); write "
+            f"{_listed(dict.fromkeys(short, need))} or more"
+            f"{_levels(environment, texts, tokens.completion, min(short.values()))}"
+        )
     key, positions = _positions(name, role)
     need, at = _most(tried, tokens.sequence)
     if positions is not None and need > positions:
         more = texts[0].more
         attempt = f", an attempt of agents.solver.sampling.max_tokens={more}" * bool(more)
-        raise ConfigError(
+        yield (
             f"{key}: {positions} tokens are read in one sequence, and prompt{attempt} and {what} have up "
             f"to {need} ({at}); write a model with more positions, or a shorter agents.{name}.template"
             f"{_levels(environment, texts, tokens.sequence, positions)}"
@@ -139,6 +150,10 @@ def _tell_unread(role: RoleConfig, environment: Environment, problems: Sequence[
             )
             print(printable(told), file=sys.stderr, flush=True)
             return
+
+
+def _listed(limits: dict[str, int]) -> str:
+    return " and ".join(f"{key}={limit}" for key, limit in limits.items())
 
 
 def _one_a_family(texts: Sequence[Text]) -> list[Text]:

@@ -106,6 +106,18 @@ def test_the_generator_s_tokens(model: Path) -> None:
 FROZEN = ("agents.generator.learner.objective=none",)
 
 
+def test_all_that_is_too_small_is_said_at_once(model: Path) -> None:
+    limits = {"agents.solver": 18, "evaluation": 12, "agents.generator": 17}
+    words = [f"{key}.sampling.max_tokens={limit}" for key, limit in limits.items()]
+    told = refusal(world(model, *words))
+    assert told.count("; write ") == 2
+    assert told.startswith(f"{words[0]} and {words[1]}: the right completion has up to 19 tokens")
+    assert (
+        "write agents.solver.sampling.max_tokens=19 and evaluation.sampling.max_tokens=19 or more, or "
+        f"environment.options.levels=[3,5]; {words[2]}: its statement has up to 20 tokens"
+    ) in told
+
+
 def test_positions(tmp_path: Path) -> None:
     """Solver: `S:duplicate 123456789=` (22), answer and end (19). Generator:
     `G:duplicate 123456789|` (22), an attempt of 30, `>`, the statement and its end (20)."""
