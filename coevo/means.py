@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 
-from agents.model_files import ModelUnavailable, model_folder
+from agents.model_files import NAMES, ModelUnavailable, model_folder
 from agents.model_kinds import misfit, quantized
 from coevo.adapter_check import check_targets
 from coevo.architecture import config_file
@@ -15,7 +15,6 @@ from coevo.machine_check import check_engine, check_gpus
 from coevo.model_check import of_folder, of_hub, weights
 from coevo.token_check import check_engines, check_templates
 
-OURS = ("tiny", "smollm2")
 # Model types whose state is no `transformers.Cache`, or a kind of their own; the last has none.
 UNCACHED = ("rwkv", "xlstm", "recurrent_gemma", "minimax", "openai-gpt")
 
@@ -63,7 +62,7 @@ def check_models(config: Config) -> None:
         try:
             folder = model_folder(model)
         except ModelUnavailable as error:
-            if model in OURS:
+            if model in NAMES:
                 raise
             raise ConfigError(f"{key}={model}: {error}") from error
         reason = of_hub(model) if isinstance(folder, str) else of_folder(folder)
@@ -83,7 +82,7 @@ def check_kinds(config: Config) -> None:
         if role.learner.objective == "distill":
             models["learner.teacher"] = role.learner.teacher
         for key, model in models.items():
-            file = None if model in OURS else config_file(model)
+            file = None if model in NAMES else config_file(model)
             if file is None:
                 continue
             settings = json.loads(file.read_bytes())
@@ -97,7 +96,7 @@ def check_kinds(config: Config) -> None:
 def check_weights(config: Config) -> None:
     """Raises `ConfigError` if a folder of a model lacks files of its weights, which are not read."""
     for key, model in _used(config):
-        if model in OURS:  # checked whole
+        if model in NAMES:  # checked whole
             continue
         folder = model_folder(model)
         if not isinstance(folder, str) and (reason := weights(folder)):

@@ -77,7 +77,7 @@ def _validate_relations(config: Config) -> None:
         _validate_learner(f"agents.{role}", block)
         if block.policy.name != "rules" and not block.model:
             raise ConfigError(
-                f"agents.{role}.model is empty; write tiny, smollm2 or a model folder"
+                f"agents.{role}.model is empty; write nope, tiny, smollm2 or a model folder"
             )
         _validate_dropout(f"agents.{role}", block)
         _validate_ranks(f"agents.{role}", block, config.runtime.kind)

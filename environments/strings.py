@@ -22,6 +22,7 @@ from environments.base import Diagnosis, Direction, Environment, Malformed, Prob
 
 LONGEST = 64  # digits
 LEVELS = (3, 14)
+MARGIN = 6  # digits: what others write may be so much longer than the longest string drawn here
 
 Operation = Callable[[str], str]
 
@@ -77,7 +78,8 @@ class Strings(Environment):
     """Operations on strings of digits, exactly solved and judged.
 
     `families` are operations or pairs of different ones (`reverse`, `reverse negate`); `levels` are the
-    shortest and the longest string. Raises `ValueError` that names what does not fit.
+    shortest and the longest string that are drawn; others may write shorter ones, and such as are
+    up to `MARGIN` digits longer. Raises `ValueError` that names what does not fit.
     """
 
     name = "strings"
@@ -104,6 +106,7 @@ class Strings(Environment):
                 f"digits, such as {list(LEVELS)}"
             )
         self.families, self.levels = tuple(families), range(levels[0], levels[1] + 1)
+        self.longest = min(levels[1] + MARGIN, LONGEST)
 
     def sample(
         self, rng: np.random.Generator, difficulty: Mapping[str, float], family: str | None = None
@@ -125,8 +128,9 @@ class Strings(Environment):
         family, digits = match.groups()
         if family not in self.families:
             return Malformed(reason="family", detail=family[:80])
-        if len(digits) not in self.levels:
-            return Malformed(reason="level", detail=f"{len(digits)} digits: {self._range()}")
+        if not 1 <= len(digits) <= self.longest:
+            detail = f"{len(digits)} digits, and {self.longest} at most can be written"
+            return Malformed(reason="level", detail=detail)
         return _problem(family, digits)
 
     def verify(self, problem: Problem, text: str) -> Verdict:

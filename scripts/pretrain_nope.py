@@ -41,8 +41,12 @@ class Corpus:
     def __init__(self, seed: int):
         self.rng = np.random.default_rng(seed)
         self.environment = Strings(tuple(SHARES), (LENGTHS[0], LONGEST_PROPOSED))
-        known = Strings(tuple(SHARES), (3, LONGEST_PROPOSED))
-        self.reserved = {p.id for p in heldout(known, HELDOUT_PER_CELL)}
+        measured = [Strings(own, (3, LONGEST_PROPOSED)) for own in (*zip(SHARES), tuple(SHARES))]
+        self.reserved = {
+            self.environment.signature(problem)
+            for known in measured
+            for problem in heldout(known, HELDOUT_PER_CELL)
+        }
 
     def example(self) -> Example:
         env, rng = self.environment, self.rng
@@ -51,7 +55,7 @@ class Corpus:
             level = int(rng.integers(LENGTHS[0], LENGTHS[1] + 1))
             problem = env.sample(rng, {"level": level}, family)
             new = env.vary(problem, rng, ("easier", "similar", "harder")[rng.integers(3)])
-            if not {problem.id, new.id} & self.reserved:
+            if not {env.signature(problem), env.signature(new)} & self.reserved:
                 break
         assert problem.answer is not None
         if rng.random() >= SHARE_PROPOSALS:

@@ -45,7 +45,7 @@ class Counts:
     tokens: float = 1.0
     pairs: float = 1.0
     chosen: float = 1.0  # completions that are chosen in a pair
-    right_tokens: float = 1.0  # of right completions, each once
+    right: float = 1.0  # right completions, each of a group once
     longest: float = 1.0
 
 

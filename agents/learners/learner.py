@@ -197,7 +197,7 @@ class Learner:
             tokens=sum(len(row.token_ids) for group in groups for row in group.rows),
             pairs=sum(len(group.pairs) for group in groups) or 1,
             chosen=sum(len({chosen for chosen, _ in group.pairs}) for group in groups) or 1,
-            right_tokens=sum(len(r.token_ids) for g in groups for r in g.rows if r.right) or 1,
+            right=sum(row.right for group in groups for row in group.rows) or 1,
             longest=self.longest,
         )
         baseline = self._baseline(groups) if kind.learns_from == "labels" else 0.0

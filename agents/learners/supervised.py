@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from agents.learners.inputs import LossInputs, Metrics, Settings, reduced, sequence_mean
+from agents.learners.inputs import LossInputs, Metrics, Settings, reduced, sequence_mean, totals
 
 Result = tuple[torch.Tensor, Metrics]
 
@@ -27,14 +27,15 @@ def sft(inputs: LossInputs, settings: Settings) -> Result:
 
 
 def rehearse(loss: torch.Tensor, inputs: LossInputs, settings: Settings) -> Result:
-    """The loss plus `rft_weight` times the mean of `-log π` over the tokens of right completions, each once.
+    """The loss plus `rft_weight` times `-log π(y) / |y|`, the mean over right completions, each once.
 
-    What RFT minimises (arXiv 2308.01825), beside another objective, as InstructGPT mixes in the loss of
-    pretraining against forgetting (PPO-ptx, arXiv 2203.02155, eq. 2).
+    Rejection fine-tuning (arXiv 2308.01825) beside another objective, as InstructGPT mixes in the loss of
+    pretraining against forgetting (PPO-ptx, arXiv 2203.02155, eq. 2). A mean over tokens would forget
+    short completions for long ones.
     """
     assert inputs.right is not None
-    terms = -(inputs.logprobs.masked_fill(inputs.loss_mask == 0, 0.0).sum(-1) * inputs.right)
-    nll = terms.sum() / inputs.counts.right_tokens
+    means = totals(inputs.logprobs, inputs) / inputs.lengths
+    nll = -(means * inputs.right).sum() / inputs.counts.right
     return loss + settings.rft_weight * nll, {"right_nll": nll.item()}
 
 
