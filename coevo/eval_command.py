@@ -18,12 +18,14 @@ from coevo import checkpoint, compose, load_check
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import measure
+from coevo.length_check import check_lengths
 from coevo.means import check_means
 from coevo.prompt_check import warnings
 from coevo.run_folder import (
     FolderRefused,
     RunFolder,
     find_run,
+    held_out,
     make_environment,
     open_run,
     run_names,
@@ -31,7 +33,6 @@ from coevo.run_folder import (
 from coevo.team import Team, to_sampling
 from coevo.trust import MODELS, confirm
 from environments import benchmarks
-from environments.benchmark import heldout
 from environments.benchmark_set import PUBLISHED
 from environments.benchmarks import Benchmark
 from environments.printable import printable
@@ -252,7 +253,7 @@ def prepare(config: Config, request: Request) -> tuple[Config, Benchmark]:
     own = config.environment.name
     if request.benchmark == OWN:
         environment = make_environment(config.environment)
-        problems = heldout(environment, config.evaluation.per_cell)
+        problems = held_out(config, environment)
         options = config.environment.options
         found = Benchmark(
             name=OWN,
@@ -306,11 +307,12 @@ def measure_all(
     config = _measuring(config, run is not None)
     check_means(config)
     k, sampling = config.evaluation.k, to_sampling(config.evaluation.sampling)
+    environment = make_environment(config.environment)
+    check_lengths(config, environment, benchmark.problems, training=False)
     newest = run.newest_checkpoint() if run else None  # before anything slow
     runtime = make_runtime(config.runtime.kind, config.runtime.address, config.runtime.restarts)
     try:
         team = Team(config, runtime)
-        environment = make_environment(config.environment)
         load_check.check(team, environment, benchmark.problems)
 
         def measured(weights: str) -> Timed:

@@ -14,11 +14,10 @@ from coevo.config import ConfigError
 from coevo.decontamination import OWN, EvaluationSets, Match, registered
 from coevo.explain import shorten
 from coevo.files import write_whole
-from coevo.run_folder import RunFolder, open_run
+from coevo.run_folder import RunFolder, held_out, open_run
 from coevo.screen import plain
 from coevo.trust import confirm
 from environments import Problem
-from environments.benchmark import heldout
 from environments.printable import printable
 
 SHOWN = 20  # leaks that are printed; the file has all
@@ -44,7 +43,7 @@ def inspect(run: RunFolder, words: Sequence[str] = ()) -> dict[str, Any]:
     overrides = _overrides(words)
     config = compose.from_plain(compose.load(run.path / "config.yaml"), overrides)
     confirm(config, run.path, overrides, trust=run.trust, only=("environment", "decontamination"))
-    reserved = heldout(run.environment, config.evaluation.per_cell)
+    reserved = held_out(config, run.environment)
     sets = registered(config, reserved)
     names = [OWN, *config.decontamination.against]
     sizes = {name: sum(entry[0] == name for entry in sets.entries) for name in names}

@@ -18,8 +18,7 @@ from coevo import architecture, footprint, misfits
 from coevo.config import PREFERENCE, Config, RoleConfig, TeacherConfig
 from coevo.misfits import Member, Misfit
 from coevo.placement import Actor, Gpu, Layout, fullest, place
-from coevo.run_folder import make_environment
-from environments.benchmark import heldout
+from coevo.run_folder import held_out, make_environment
 
 Changes = dict[str, Any]  # values by dotted path
 
@@ -113,7 +112,7 @@ def longest_question(config: Config) -> int:
     """Characters of the longest question to expect: twice the longest held-out one's, for problems
     grow."""
     environment = make_environment(config.environment)
-    problems = heldout(environment, config.evaluation.per_cell)
+    problems = held_out(config, environment)
     return 2 * max((len(environment.prompt(problem)) for problem in problems), default=0)
 
 

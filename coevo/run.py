@@ -26,13 +26,14 @@ from coevo.failing import alarms
 from coevo.files import write_whole
 from coevo.finished import finished
 from coevo.gate import Gate
+from coevo.length_check import check_lengths
 from coevo.loop import Loop
 from coevo.machine_check import check_runs_dir
 from coevo.means import check_means
 from coevo.record import RoundRecord
-from coevo.run_folder import check_files, make_environment
+from coevo.run_folder import check_files, held_out, make_environment
 from coevo.seeding import derive
-from coevo.seeds import read_seeds, reference_lessons, sample_seeds, tell
+from coevo.seeds import check_levels, read_seeds, reference_lessons, sample_seeds, tell
 from coevo.store import Store
 from coevo.summary import digest, summarize
 from coevo.team import Team
@@ -40,7 +41,6 @@ from coevo.tracking import RoundReport, RunInfo, make_tracker
 from coevo.trainable import check_trainable, without_step
 from coevo.trust import confirm
 from coevo.unbegun import GONE, Made
-from environments.benchmark import heldout
 from environments.printable import printable
 
 # What may differ when a run goes on: it decides when and where things are done, not which.
@@ -89,7 +89,11 @@ def check_start(config: Config) -> Given:
     check_name(config)
     check_runs_dir(Path(config.runs_dir))
     check_means(config)
-    return _given(config, make_environment(config.environment))
+    environment = make_environment(config.environment)
+    check_levels(environment, config.curriculum)
+    given = _given(config, environment)
+    check_lengths(config, environment, given.heldout)
+    return given
 
 
 def resume(
@@ -144,6 +148,7 @@ def resume(
                 f"{', '.join(sorted(strange))}, which only that environment can judge; start a new run"
             )
         given = _given(config, environment)
+        check_lengths(config, environment, given.heldout)
         compose.save(config, folder / "config.yaml", run_id)
         return _drive(config, watch, store, given)
 
@@ -398,7 +403,7 @@ class Given:
 
 def _given(config: Config, environment: environments.Environment) -> Given:
     """Raises `ConfigError` if an evaluation set cannot be read or the gate would refuse a seed."""
-    reserved = heldout(environment, config.evaluation.per_cell)
+    reserved = held_out(config, environment)
     sets = registered(config, reserved)
     gate = Gate(environment, reserved, config.curriculum.near_duplicates, sets)
     tell(f"environment.name={config.environment.name}", environment.left_out)

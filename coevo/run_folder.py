@@ -19,7 +19,8 @@ from coevo.program import command
 from coevo.store import Store
 from coevo.summary_shape import fault
 from coevo.trust import code_of, confirm
-from environments import Environment
+from environments import Environment, Problem
+from environments.benchmark import heldout
 from environments.data_files import user_path
 
 # What a run's folder holds, where it is there.
@@ -146,6 +147,8 @@ def make_environment(config: EnvironmentConfig) -> Environment:
         sys.path.append(os.getcwd())
     try:
         return environments.make(config.name, **config.options)
+    except environments.BadOption as error:
+        raise ConfigError(f"environment.options.{error}") from error
     except (ValueError, TypeError, ImportError, AttributeError) as error:
         raise ConfigError(f"environment.name={config.name}: {error}") from error
     except Exception as error:
@@ -153,6 +156,17 @@ def make_environment(config: EnvironmentConfig) -> Environment:
             raise
         told = f"{type(error).__name__}: {error}"
         raise ConfigError(f"environment.name={config.name}: its code failed ({told})") from error
+
+
+def held_out(config: Config, environment: Environment) -> list[Problem]:
+    """The held-out problems of a run; raises `ConfigError` if the environment has not that many."""
+    try:
+        return heldout(environment, config.evaluation.per_cell)
+    except ValueError as error:
+        raise ConfigError(
+            f"evaluation.per_cell={config.evaluation.per_cell}: {error}; write a smaller "
+            "evaluation.per_cell, or leave that level out"
+        ) from error
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

@@ -21,6 +21,18 @@ READ = (*columns.STATEMENT, *columns.ANSWER, "solution")  # columns of a seed fi
 IDLE = 20_000  # draws in a row without a new problem, after which there are no more
 
 
+def check_levels(environment: Environment, config: CurriculumConfig) -> None:
+    """Raises `ConfigError` if seeds are asked for at levels that the environment does not have."""
+    (low, high), levels = config.seed_levels, list(environment.levels)
+    if config.seed_file is None and not min(levels) <= low <= high <= max(levels):
+        inside = [max(low, min(levels)), min(high, max(levels))]
+        instead = inside if inside[0] <= inside[1] else [min(levels), max(levels)]
+        raise ConfigError(
+            f"curriculum.seed_levels={[low, high]}: {environment.name} has levels {min(levels)} to "
+            f"{max(levels)}; write curriculum.seed_levels=[{instead[0]},{instead[1]}]"
+        )
+
+
 def sample_seeds(
     environment: Environment, config: CurriculumConfig, seed: int, gate: Gate
 ) -> list[Problem]:

@@ -1,6 +1,8 @@
 """What is asked of the agents, and how it is judged. Imports neither torch nor ray."""
 
+import difflib
 import importlib
+import inspect
 import re
 import traceback
 from typing import Any
@@ -15,6 +17,7 @@ from environments.base import (
 )
 
 __all__ = [
+    "BadOption",
     "Diagnosis",
     "Environment",
     "Malformed",
@@ -38,9 +41,32 @@ ENVIRONMENTS = {
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
+class BadOption(ValueError):
+    """An option that an environment does not have, or a value that does not fit; the message begins
+    with the option's name."""
+
+
 def make(name: str, **options: object) -> Environment:
-    """The environment called `name`, built with its `options`; raises `ValueError` as `find` does."""
-    return find(name)(**options)
+    """The environment called `name`, built with its `options`.
+
+    Raises `BadOption`, and otherwise `ValueError` as `find` and the environment do.
+    """
+    kind = find(name)
+    known = inspect.signature(kind).parameters
+    open_ended = any(one.kind is one.VAR_KEYWORD for one in known.values())
+    for option in () if open_ended else options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise BadOption(
+                f"{option}: {name} has no such option{hint} (it has {', '.join(known) or 'none'})"
+            )
+    try:
+        return kind(**options)
+    except ValueError as error:
+        if re.split(r"[=:.]", str(error))[0] in known:
+            raise BadOption(str(error)) from error
+        raise
 
 
 def find(name: Any) -> type[Environment]:

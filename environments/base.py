@@ -164,6 +164,13 @@ class Environment(ABC):
         """The first thing wrong with a completion, or None where the environment cannot tell."""
         return None
 
+    def only_completion(self, problem: Problem) -> str | None:
+        """The one text that `verify` calls correct; None where there are others, however short.
+
+        Where there is one, a role that cannot write it, or read it, is told before a run starts.
+        """
+        return None
+
     def read_answer(self, problem: Problem, text: str) -> str | None:
         """The canonical answer that a completion gives, or None if it gives no single one."""
         return self.verify(problem, text).answer

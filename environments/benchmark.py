@@ -14,7 +14,8 @@ def heldout(environment: Environment, per_cell: int, seed: int = HELDOUT_SEED) -
 
     An environment with held-out problems of its own gives those, fewer where it has fewer. The
     set depends on nothing but its arguments, and each cell has its own generator, so a larger
-    `per_cell` only adds problems. No role may see them: the quality gate refuses them.
+    `per_cell` only adds problems. No role may see them: the quality gate refuses them. Raises
+    `ValueError` if a cell has not that many.
     """
     own = environment.heldout(per_cell)
     if own is not None:
@@ -31,5 +32,8 @@ def heldout(environment: Environment, per_cell: int, seed: int = HELDOUT_SEED) -
                 seen.add(environment.signature(problem))
                 problems.append(problem)
         else:
-            raise ValueError(f"{family} at level {level} has fewer than {per_cell} problems")
+            raise ValueError(
+                f"{family} at level {level} has only {len(seen)} problems of which no two are nearly "
+                f"the same, and {per_cell} are to be held out"
+            )
     return problems

@@ -128,6 +128,10 @@ class Mixture(Environment):
         environment, inner = self._inner(problem)
         return environment.diagnose(inner, text)
 
+    def only_completion(self, problem: Problem) -> str | None:
+        environment, inner = self._inner(problem)
+        return environment.only_completion(inner)
+
     def read_answer(self, problem: Problem, text: str) -> str | None:
         environment, inner = self._inner(problem)
         return environment.read_answer(inner, text)
@@ -172,6 +176,8 @@ def _part(key: str, given: Any) -> Part:
         raise ValueError(f"{where}.weight={weight!r}: expected a number above 0")
     try:
         environment = environments.make(given["name"], **(given.get("options") or {}))
+    except environments.BadOption as error:
+        raise environments.BadOption(f"{where}.options.{error}") from error
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
     return Part(environment, float(weight))

@@ -103,6 +103,12 @@ def _check_problem(environment: Environment, problem: Problem) -> None:
         _require(verdict.answer == problem.answer, "the verdict carries the answer", verdict)
         diagnosis = _survive(environment.diagnose, problem, solution)
         _require(diagnosis is None, "`diagnose` finds nothing wrong in a solution", diagnosis)
+    only = _survive(environment.only_completion, problem)
+    if only is not None:
+        clause = "the text of `only_completion` alone is correct"
+        _require(_judge(environment, problem, only).correct, clause, only)
+        for other in (f"{only}\n", f" {only}", f"{only}.", only[:-1], f"{only}{only}"):
+            _require(not _judge(environment, problem, other).correct, clause, other)
     echo = _judge(environment, problem, environment.prompt(problem))
     _require(not echo.correct, "restating the question is never correct", echo)
     for text in JUNK:

@@ -254,7 +254,7 @@ def test_a_changed_configuration_is_refused_with_the_list(tmp_path: Path) -> Non
         ("environment=sums_in_words", "environment=sums_in_words chooses a group"),
         ("learner@agents.solver.learner=grpo", "chooses a group, and a run has made its choices"),
         ("environment.name=sums_in_words", "the run has problems of arithmetic"),
-        ("environment.options.x=1", "environment.name=arithmetic: "),
+        ("environment.options.x=1", "environment.options.x: arithmetic has no such option"),
         ("runs_dir=elsewhere", "runs_dir is that of the folder; move the folder"),
         ("name=other", "name is that of the folder; move the folder"),
     ],

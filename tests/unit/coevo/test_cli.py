@@ -55,6 +55,12 @@ def test_nothing_heavy_is_imported_before_a_command_runs(words: list[str]) -> No
 # Usage
 
 
+SMALL = (
+    "agents=tiny", "environment.options.families=[negate]", "environment.options.levels=[1,5]",
+    "curriculum.seed_levels=[2,3]", "evaluation.per_cell=8",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -91,6 +97,27 @@ def test_nothing_heavy_is_imported_before_a_command_runs(words: list[str]) -> No
         (["run", "decontamination.against=x"], "such as decontamination.against.NAME=…"),
         (["run", "agents.solver.template="], "agents.solver.template is empty; write one with {"),
         (["run", "-m", "environment.options.x='a'b"], "coevo: "),
+        (
+            ["run", "environment=strings", "agents=tiny", "environment.options.families=[revers]"],
+            "environment.options.families: there is no 'revers'; did you mean 'reverse'?",
+        ),
+        (
+            ["run", "environment=strings", "agents=tiny", "environment.options.levels=[3,99]"],
+            "environment.options.levels=[3, 99]: write the shortest and the longest string, from 1 to 64",
+        ),
+        (
+            ["run", "environment=strings", "agents=tiny", "environment.options.level=[3,9]"],
+            "environment.options.level: strings has no such option; did you mean 'levels'?",
+        ),
+        (
+            ["run", "experiment=arithmetic", "curriculum.seed_levels=[1,40]"],
+            "curriculum.seed_levels=[1, 40]: arithmetic has levels 2 to 8; write "
+            "curriculum.seed_levels=[2,8]",
+        ),
+        (
+            ["run", "environment=strings", *SMALL],
+            "evaluation.per_cell=8: negate at level 1 has only 5 problems",
+        ),
         (["resume"], "required: run (coevo"),
         (["explain"], "the following arguments are required: run"),
         (["explain", "no-such-run"], "there is no run 'no-such-run'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 
 from agents.records import Attempt, Completion
+from coevo.compose import compose, group_options
 from coevo.config import Config, ConfigError, CurriculumConfig, EnvironmentConfig, LoopConfig
 from coevo.gate import Gate
 from coevo.preferences import make_pairs
 from coevo.run import _given
 from coevo.run_folder import make_environment
-from coevo.seeds import read_seeds, reference_lessons, sample_seeds
+from coevo.seeds import check_levels, read_seeds, reference_lessons, sample_seeds
 from environments import Verdict
 from environments.arithmetic import Arithmetic
 from environments.benchmark import heldout
@@ -72,6 +74,27 @@ def test_seeds_depend_on_the_seed() -> None:
 def test_levels_that_do_not_exist() -> None:
     with pytest.raises(ConfigError, match=r"seed_levels=\[20, 30\]: arithmetic has levels 2 to 8"):
         sample(seed_levels=[20, 30])
+
+
+@pytest.mark.parametrize(
+    ("levels", "instead"),
+    [([1, 40], "2,8"), ([2, 9], "2,8"), ([1, 5], "2,5"), ([7, 9], "7,8"), ([9, 12], "2,8")],
+)
+def test_levels_that_are_partly_there_are_refused_in_a_new_run(
+    levels: list[int], instead: str
+) -> None:
+    config = CurriculumConfig(seeds=36, seed_levels=levels)
+    told = f"curriculum.seed_levels={levels}: arithmetic has levels 2 to 8; write curriculum."
+    with pytest.raises(ConfigError, match=re.escape(f"{told}seed_levels=[{instead}]")):
+        check_levels(ENVIRONMENT, config)
+    check_levels(ENVIRONMENT, dataclasses.replace(config, seed_file="seeds.jsonl"))  # not used
+
+
+def test_every_experiment_has_seeds_at_its_levels() -> None:
+    check_levels(ENVIRONMENT, CurriculumConfig(seed_levels=[2, 8]))
+    for name in group_options("experiment"):
+        config = compose([f"experiment={name}"])
+        check_levels(make_environment(config.environment), config.curriculum)
 
 
 def test_more_seeds_than_there_are() -> None:

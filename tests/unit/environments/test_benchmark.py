@@ -50,5 +50,5 @@ def test_a_cell_with_too_few_problems_is_named():
             assert isinstance(found, Problem)
             return found
 
-    with pytest.raises(ValueError, match="sums at level 2 has fewer than 2 problems"):
+    with pytest.raises(ValueError, match="sums at level 2 has only 1 problems"):
         heldout(Poor(), 2)

@@ -8,10 +8,11 @@ import pytest
 from environments import Verdict
 from environments.arithmetic import Arithmetic, parse
 from environments.math_text import MathText
+from environments.strings import Strings
 from environments.sums_in_words import SumsInWords
 from environments.testing import ContractError, check_environment
 
-OURS = [Arithmetic(), MathText(), SumsInWords()]
+OURS = [Arithmetic(), MathText(), Strings(), SumsInWords()]
 
 
 @pytest.mark.parametrize("environment", OURS, ids=lambda e: e.name)
@@ -147,6 +148,16 @@ class PaysJunk(Arithmetic):
         return super().verify(problem, text)
 
 
+class OneOfManyRightTexts(Arithmetic):
+    def only_completion(self, problem):
+        return f"#{problem.answer}"
+
+
+class NoRightText(Arithmetic):
+    def only_completion(self, problem):
+        return problem.answer
+
+
 class JudgesByBoolean(Arithmetic):
     def verify(self, problem, text):
         verdict = super().verify(problem, text)
@@ -223,6 +234,8 @@ class OffTheScale(Arithmetic):
         (DiagnosesInProse, "`diagnose` returns a Diagnosis or None"),
         (PaysTheEcho, "restating the question is never correct"),
         (PaysJunk, "junk is never correct"),
+        (OneOfManyRightTexts, "the text of `only_completion` alone is correct"),
+        (NoRightText, "the text of `only_completion` alone is correct"),
         (JudgesByBoolean, "`verify` returns a Verdict"),
         (UnknownStatus, "`verify` uses a known status"),
         (VariesAtRandom, "`vary` draws the same problem from the same rng"),

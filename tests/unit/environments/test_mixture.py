@@ -120,7 +120,10 @@ def test_parts_that_disagree_make_no_problem() -> None:
         ({"a": {"name": "arithmetic", "wieght": 2}}, "did you mean 'weight'"),
         ({"a": {"name": "arithmetic", "weight": 0}}, "parts.a.weight=0: expected a number above 0"),
         ({"a": {"name": "arithmetik"}}, "parts.a: environment 'arithmetik' does not exist"),
-        ({"a": {"name": "arithmetic", "options": {"x": 1}}}, "parts.a: "),
+        (
+            {"a": {"name": "arithmetic", "options": {"x": 1}}},
+            "parts.a.options.x: arithmetic has no",
+        ),
     ],
 )
 def test_parts_that_make_no_sense_are_refused(parts: dict, expected: str) -> None:
