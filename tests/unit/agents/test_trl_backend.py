@@ -301,6 +301,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_untouched() -> None:
         ("grpo", {"correction": "truncate"}, "write learner.correction=none"),
         ("grpo", {"kl_weight": 0.1, "kl_estimator": "k2"}, "write learner.kl_estimator=k3"),
         ("cispo", {"clip_low": 0.2}, "write learner.clip_low=1"),
+        *((name, {"rft_weight": 0.5}, "write learner.rft_weight=0") for name in ("dpo", "grpo")),
     ],
 )
 def test_what_trl_cannot_do_is_refused(
@@ -339,6 +340,10 @@ def test_weights_are_refused_before_anything_changes() -> None:
             r"write agents\.solver\.sampling\.temperature=1",
         ),
         (
+            ["solver.learner.nll_weight=0", "solver.learner.rft_weight=1"],
+            r"beside its own; write agents\.solver\.learner\.rft_weight=0, or agents\.solver\.learner",
+        ),
+        (
             ["solver.learner.objective=rft", "loop.initial_sft=true"],
             r"objective sft: .*write agents\.solver\.learner\.reduction=token",
         ),
@@ -354,7 +359,7 @@ def test_a_configuration_is_refused_before_a_run_has_a_folder(
     trainer = "solver" if not any(o.startswith("generator") for o in overrides) else "generator"
     full = [o if o.startswith("loop") else f"agents.{o}" for o in overrides]
     with pytest.raises(ConfigError, match=expected):
-        compose([f"agents.{trainer}.learner.backend=trl", *full])
+        compose(["experiment=arithmetic", f"agents.{trainer}.learner.backend=trl", *full])
 
 
 def test_what_may_be_refused_is_told_without_torch() -> None:
