@@ -448,6 +448,7 @@ def test_rewards_must_match_their_completions() -> None:
     ("objective", "rft_weight", "rewards", "pairs", "expected"),
     [
         ("dpo", 0.0, (), ((0, 1), (0, 2)), 3 + 4 + 5),  # in two pairs, and read once; one in none
+        ("dpo", 0.0, (1.0, 0.0, 0.0, 1.0), ((0, 1), (0, 2)), 3 + 4 + 5),
         ("dpo", 0.5, (1.0, 0.0, 0.0, 1.0), ((0, 1), (0, 2)), 3 + 4 + 5 + 6),  # which is right
         ("dpo", 0.5, (1.0, 0.0, 0.0, 0.0), ((0, 1), (0, 2)), 3 + 4 + 5),
         ("grpo", 0.0, (1.0, 0.0, 0.0, 1.0), (), 3 + 4 + 5 + 6),
