@@ -20,7 +20,7 @@ from coevo.evaluate import Score, estimates, interval
 from coevo.program import command
 from coevo.run_folder import find_run, read_summary
 from coevo.screen import plain, points, share
-from coevo.seed_intervals import Bounds, over_seeds, welch
+from coevo.seed_intervals import Bounds, over_seeds, spread, welch
 from coevo.store import Store
 from coevo.summary import scores
 from environments.printable import in_cell
@@ -38,6 +38,7 @@ class Result:
     rounds: int
     block: dict[str, Any]  # the benchmark's of summary.json
     training: training.Figures  # likewise; empty for a run of before
+    frontier: list[int | None]  # likewise, of the benchmark: base, final
     config: dict[str, Any]
 
     @property
@@ -159,6 +160,7 @@ def _result(name: str, by: str) -> Result:
         rounds=summary["rounds"],
         block=summary["benchmarks"][BENCHMARK],
         training=summary.get("training", {}),
+        frontier=summary.get("frontier", {}).get("heldout", [None, None]),
         config=config,
     )
 
@@ -207,6 +209,14 @@ def table(groups: dict[str, list[Result]]) -> tuple[list[list[str]], list[str]]:
             for own in members:
                 cells.append(f"{share(*standing(own, name, end))} %")
             rows.append([f"{name} {end}", *cells, *("" for _ in others)])
+    for number, end in enumerate(("base", "final")):
+        reached = [[at for r in own if (at := r.frontier[number]) is not None] for own in members]
+        if any(reached):
+            cells = [
+                spread(found, 1) if len(found) == len(own) else "-"
+                for found, own in zip(reached, members, strict=True)
+            ]
+            rows.append([f"frontier {end} (level)", *cells, *("" for _ in others)])
     for level in (None, *levels):
         cells = [points(*change(own, level)) for own in members]
         cells += [points(*versus(members[0], own, level)) for _, own in others]

@@ -28,9 +28,12 @@ class Measure:
 
 
 def of_block(block: Mapping[str, Any]) -> list[Measure]:
-    """The measures by level in a benchmark's block of `summary.json`, as far as it has them."""
+    """The measures by level in a benchmark's block of `summary.json`, as far as it has them; of one
+    completion mean@1 alone, which pass@1 is too."""
     metric = str(block.get("metric", "accuracy"))
-    names = {"by_level": metric, "pass_by_level": metric.replace("mean@", "pass@")}
+    names = {"by_level": metric}
+    if metric != "mean@1":
+        names["pass_by_level"] = metric.replace("mean@", "pass@")
     found = []
     for key, name in names.items():
         if not (levels := block.get(key)):
@@ -57,10 +60,10 @@ def of_block(block: Mapping[str, Any]) -> list[Measure]:
 def of_estimates(
     k: int, weights: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any] | None
 ) -> list[Measure]:
-    """mean@k and pass@k by level of `weights` and `change` in an `eval-<benchmark>.json`."""
+    """Likewise of `weights` and `change` in an `eval-<benchmark>.json`."""
     levels = next(iter(weights.values()))["by_level"]
     found = []
-    for name in dict.fromkeys((f"mean@{k}", f"pass@{k}")):
+    for name in (f"mean@{k}", f"pass@{k}")[: 1 + (k > 1)]:
         figures = {
             level: [
                 (own["by_level"][level][name]["value"], own["by_level"][level][name]["ci95"])

@@ -50,3 +50,12 @@ def welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, Bounds | None]
     below = sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True))
     half = student_t(sum(parts) ** 2 / below) * math.sqrt(sum(parts))
     return difference, (difference - half, difference + half)
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """The mean over seeds as text, with half of its interval where it varies: `1,200 ±497`."""
+    mean, bounds = over_seeds(values)
+    told = f"{mean:,.{digits}f}"
+    if bounds is None or min(values) == max(values):
+        return told
+    return f"{told} ±{bounds[1] - mean:,.{digits}f}"

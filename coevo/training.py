@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coevo.seed_intervals import over_seeds
+from coevo.seed_intervals import spread
 
 Figures = dict[str, dict[str, int]]  # role -> steps and tokens, as far as they are known
 NAMES = {"steps": "optimizer steps", "tokens": "trained tokens"}
@@ -43,7 +43,7 @@ def rows(arms: Mapping[str, Sequence[Figures]]) -> list[list[str]]:
     for key, name in NAMES.items():
         values = {label: _values(own, key) for label, own in arms.items()}
         if any(values.values()):
-            cells = [_cell(own) if own else "-" for own in values.values()]
+            cells = [spread(own) if own else "-" for own in values.values()]
             found.append([f"{name} ({COMPARED.capitalize()})", *cells])
     return found
 
@@ -64,10 +64,3 @@ def _values(runs: Sequence[Figures], key: str) -> list[int]:
     """The figure in each run; empty if one does not know it."""
     known = [run.get(COMPARED, {}).get(key) for run in runs]
     return [] if None in known else [value for value in known if value is not None]
-
-
-def _cell(values: Sequence[int]) -> str:
-    mean, bounds = over_seeds(values)
-    if bounds is None or min(values) == max(values):
-        return f"{mean:,.0f}"
-    return f"{mean:,.0f} ±{bounds[1] - mean:,.0f}"

@@ -73,7 +73,8 @@ def test_what_is_frozen_did_not_change(tmp_path: Path) -> None:
     before = (TINY / "model.safetensors").read_bytes()
     _, folder = run(
         tmp_path, "learner@agents.solver.learner=none", "loop.train_generator=false",
-        "curriculum.seed_levels=[4,6]",
+        "curriculum.seed_levels=[4,6]", "evaluation.curve_every=1", "evaluation.curve_per_cell=1",
+        "evaluation.curve_k=1",
     )  # fmt: skip
     store = read(folder)
     assert store.query("SELECT * FROM updates") == []
@@ -82,10 +83,12 @@ def test_what_is_frozen_did_not_change(tmp_path: Path) -> None:
     files = [path.name for path in (folder / "checkpoints" / "round-0002").rglob("*")]
     assert sorted(files) == ["manifest.json", "state.json"]
     assert (TINY / "model.safetensors").read_bytes() == before
-    first, last = (
-        [(row["correct"], row["answers"]) for row in store.evaluation(t, "heldout")] for t in (0, 2)
-    )
-    assert first == last
+    for benchmark, rounds in (("heldout", (0, 2)), ("curve", (0, 1, 2))):
+        first, *others = (
+            [(row["correct"], row["answers"]) for row in store.evaluation(t, benchmark)]
+            for t in rounds
+        )
+        assert first and all(other == first for other in others)
 
 
 def test_same_seed_same_run(plain: tuple[dict[str, Any], Path], tmp_path: Path) -> None:

@@ -142,6 +142,21 @@ def test_arms_that_were_not_trained_alike_are_told(tmp_path: Path) -> None:
     assert notes[-1] == "the arms differ in optimizer steps of the Solver: default 178, b 16"
 
 
+def test_the_frontier_of_each_arm(tmp_path: Path) -> None:
+    """Final levels 8, 10: mean 9, deviation √2, t(1) = 12.7062, half = 12.7. An arm of which a seed has none
+    has none."""
+    ends = {"a0": [4, 8], "a1": [4, 10], "b0": [4, 5], "b1": [None, 5]}
+    for name, reached in ends.items():
+        path = make_run(tmp_path, name, int(name[1]), [2, 2], "default" if name[0] == "a" else "b")
+        summary = json.loads((path / "summary.json").read_text())
+        summary["frontier"] = {"by_round": [], "heldout": reached}
+        (path / "summary.json").write_text(json.dumps(summary))
+    rows, _ = table(read([str(tmp_path / name) for name in ends], "experiment"))
+    cells = {row[0]: row[1:] for row in rows}
+    assert cells["frontier base (level)"] == ["4.0", "-", ""]
+    assert cells["frontier final (level)"] == ["9.0 ±12.7", "5.0", ""]
+
+
 def test_a_curve_is_no_other_measure(tmp_path: Path) -> None:
     runs = [make_run(tmp_path, "a", 0, [2, 2]), make_run(tmp_path, "b", 0, [1, 1], "b")]
     config = yaml.safe_load((runs[0] / "config.yaml").read_text())
