@@ -23,8 +23,7 @@ from environments.benchmark import heldout
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 SMALL = (
-    "agents=tiny",
-    "loop=closed",
+    "experiment=arithmetic",
     "runtime=inline",
     "curriculum.seed_levels=[3,4]",
     "evaluation.per_cell=2",
