@@ -354,7 +354,7 @@ def test_a_configuration_is_refused_before_a_run_has_a_folder(
     trainer = "solver" if not any(o.startswith("generator") for o in overrides) else "generator"
     full = [o if o.startswith("loop") else f"agents.{o}" for o in overrides]
     with pytest.raises(ConfigError, match=expected):
-        compose([f"agents.{trainer}.learner.backend=trl", *full])
+        compose(["experiment=arithmetic", f"agents.{trainer}.learner.backend=trl", *full])
 
 
 def test_what_may_be_refused_is_told_without_torch() -> None:
