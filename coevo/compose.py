@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from coevo import overrides as reading
+from coevo import own_environment
 from coevo.config import Config, ConfigError, nearest
 from coevo.files import read_text, write_whole
 from coevo.overrides import OPEN
@@ -31,17 +32,15 @@ def compose(overrides: Sequence[str]) -> Config:
 
     Raises `ConfigError`, with the nearest valid name, if they make none.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    overrides = [_for_hydra(override) for override in checked(overrides)]
-    _offer_schema()
+    words = checked(overrides)
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            composed = hydra_compose("config", overrides=list(overrides))
+        composed = _composed(words)
+        if own_environment.chosen(words):
+            _take_options(composed, words)
         config = OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error
@@ -51,6 +50,31 @@ def compose(overrides: Sequence[str]) -> Config:
     validate(config)
     refuse_foreign_values(to_plain(config))
     return config
+
+
+def _composed(words: Sequence[str]) -> Any:
+    """What Hydra makes of checked overrides."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    _offer_schema()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra_compose("config", overrides=[_for_hydra(word) for word in words])
+
+
+def _take_options(composed: Any, words: Sequence[str]) -> None:
+    """Takes the options of the experiment's environment from another one that the user chose."""
+    from omegaconf import flag_override
+
+    name = composed.environment.name
+    if _composed(own_environment.without(words)).environment.name == name:
+        return
+    given = [
+        word.lstrip("+") for word in words if word.lstrip("+").startswith("environment.options")
+    ]
+    own = nested(given).get("environment", {}).get("options", {})
+    with flag_override(composed, ["struct", "readonly"], False):
+        composed.environment.options = own_environment.options(words, name, own)
 
 
 @cache

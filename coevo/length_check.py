@@ -2,8 +2,9 @@
 
 Where only one completion is right (`Environment.only_completion`), a Solver that is cut off before its
 end can never be right, and a Generator that is cut off can never write that level: this is refused.
-Where there are several, a Solver that has no token for what it is asked is told of. Tokenizers are
-asked, weights are not read.
+Where there are several, a Solver that has no token for what it is asked is told of, and so is one that
+has not the tokens for what others may write beyond the levels that are drawn. Tokenizers are asked,
+weights are not read.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ def check_lengths(
         faults += _of_generator(config, tokens, [problem for problem, _ in asked], environment)
     if faults:
         raise ConfigError("; ".join(faults))
+    if training:
+        _tell_beyond(config, environment)
 
 
 def _of_generator(
@@ -129,6 +132,33 @@ def _faults(
             f"to {need} ({at}); write a model with more positions, or a shorter agents.{name}.template"
             f"{_levels(environment, texts, tokens.sequence, positions)}"
         )
+
+
+def _tell_beyond(config: Config, environment: Environment) -> None:
+    """Says on stderr if the Solver has no room for the longest problems that others may write.
+
+    These cost rollouts and teach nothing, which is no reason to refuse a run: they may never come.
+    """
+    role = config.agents.solver
+    if is_idle(config, "generator") and config.agents.teacher.policy.name == "rules":
+        return  # nobody but the environment writes problems
+    texts = [
+        Text(problem, solver_prompt(environment, role.template, problem), text)
+        for problem in environment.beyond()
+        if (text := environment.only_completion(problem)) is not None
+    ]
+    tokens = _Tokens.of(role) if texts else None
+    if tokens is None:
+        return
+    limit = role.sampling.max_tokens
+    need, at = _most(texts, tokens.completion)
+    if need > limit:
+        told = (
+            f"warning: agents.solver.sampling.max_tokens={limit}: problems up to {at} are accepted from "
+            f"those who write them, and the right completion has {need} tokens there: the Solver can never "
+            f"solve these; write agents.solver.sampling.max_tokens={need} or more"
+        )
+        print(printable(told), file=sys.stderr, flush=True)
 
 
 def _tell_unread(role: RoleConfig, environment: Environment, problems: Sequence[Problem]) -> None:

@@ -130,8 +130,9 @@ def command(config: Config) -> str:
     }
     for path, value, _ in fields_of(config):
         if f"{path}." in compose.OPEN:
+            alone = path == "environment.options" and "environment.name" in changed
             words += [f"{path}.{key}={_literal(own)}" for key, own in value.items()
-                      if f"{path}.{key}" in changed]  # fmt: skip
+                      if alone or f"{path}.{key}" in changed]  # fmt: skip
         elif path in changed and path not in UNTOUCHED[: 3 if known else 2]:
             words.append(f"{path}={literal(value)}")
     return shlex.join(["coevo", "run", *words])

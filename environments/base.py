@@ -171,6 +171,11 @@ class Environment(ABC):
         """
         return None
 
+    def beyond(self) -> list[Problem]:
+        """One longest problem of each family that `parse_problem` reads though `sample` draws none so
+        long: others may write such ones. None where it reads what it draws."""
+        return []
+
     def read_answer(self, problem: Problem, text: str) -> str | None:
         """The canonical answer that a completion gives, or None if it gives no single one."""
         return self.verify(problem, text).answer

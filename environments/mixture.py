@@ -132,6 +132,13 @@ class Mixture(Environment):
         environment, inner = self._inner(problem)
         return environment.only_completion(inner)
 
+    def beyond(self) -> list[Problem]:
+        return [
+            self._outer(key, problem)
+            for key, part in self.parts.items()
+            for problem in part.environment.beyond()
+        ]
+
     def read_answer(self, problem: Problem, text: str) -> str | None:
         environment, inner = self._inner(problem)
         return environment.read_answer(inner, text)

@@ -186,6 +186,11 @@ class Strings(Environment):
     def only_completion(self, problem: Problem) -> str | None:
         return self.solve(problem)
 
+    def beyond(self) -> list[Problem]:
+        if self.longest == self.levels[-1]:
+            return []
+        return [_problem(family, "0" * self.longest) for family in self.families]
+
     def _range(self) -> str:
         families = ", ".join(self.families[:8]) + (", …" if len(self.families) > 8 else "")
         return f"families {families}; levels {self.levels[0]} to {self.levels[-1]}"

@@ -71,6 +71,9 @@ def check_environment(environment: Environment, samples: int = 8, seed: int = 0)
             _require(problem.level == level, "`sample` keeps to the level", problem)
             _check_problem(environment, problem)
             _check_variations(environment, problem, seed)
+    for problem in environment.beyond():
+        _require(problem.level > max(environment.levels), "`beyond` is above `levels`", problem)
+        _check_problem(environment, problem)
     for text in JUNK:
         found = _survive(environment.parse_problem, text)
         _require(

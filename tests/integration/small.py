@@ -19,6 +19,7 @@ from environments.arithmetic import Arithmetic
 from environments.base import Direction
 
 SMALL = [
+    "experiment=arithmetic",
     "runtime=inline",
     "tracker.console=false",
     "tracker.wandb.mode=disabled",

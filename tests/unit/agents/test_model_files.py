@@ -67,12 +67,15 @@ def test_the_cache_is_where_the_environment_says(cache, monkeypatch):
     assert cache_folder() == Path.home() / ".cache" / "coevo"
 
 
-def test_tiny_is_the_packaged_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_files, "TINY", tmp_path)
-    with pytest.raises(ModelUnavailable, match="pretrain_tiny"):
-        model_folder("tiny")
+@pytest.mark.parametrize("name", ["tiny", "nope"])
+def test_a_packaged_model_is_a_folder(name, tmp_path, monkeypatch):
+    assert (model_folder(name) / "config.json").is_file()
+    monkeypatch.setitem(model_files.PACKAGED, name, tmp_path)
+    told = f"the model {name} is not in {tmp_path}; write python -m scripts.pretrain_{name} --to "
+    with pytest.raises(ModelUnavailable, match=told):
+        model_folder(name)
     (tmp_path / "config.json").write_text("{}")
-    assert model_folder("tiny") == tmp_path
+    assert model_folder(name) == tmp_path
 
 
 def test_an_existing_folder_is_taken_if_it_holds_a_model(tmp_path, monkeypatch):
@@ -91,7 +94,7 @@ def test_a_hub_name_is_returned_as_it_is():
 
 @pytest.mark.parametrize("name", ["", "smollm", "/no/such/folder", "./a", "a/b/c", "a b/c", "é/a"])
 def test_another_name_is_refused_with_the_choices(name):
-    with pytest.raises(ModelUnavailable, match="write tiny, smollm2, an existing folder"):
+    with pytest.raises(ModelUnavailable, match="write tiny, nope, smollm2, an existing folder"):
         model_folder(name)
 
 

@@ -200,8 +200,9 @@ def test_run_help_has_examples_and_every_group(capsys: pytest.CaptureFixture[str
 
 
 def test_an_environments_options_are_open() -> None:
-    assert compose.compose(["environment.options.depth=3"]).environment.options == {"depth": 3}
-    assert compose.compose(["+environment.options.depth=3"]).environment.options == {"depth": 3}
+    for word in ("environment.options.depth=3", "+environment.options.depth=3"):
+        config = compose.compose(["experiment=arithmetic", word])
+        assert config.environment.options == {"depth": 3}
 
 
 def test_a_saved_configuration_takes_single_keys_only() -> None:

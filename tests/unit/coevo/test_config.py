@@ -31,6 +31,7 @@ PLACE = {
     "learner": "learner@agents.solver.learner",
 }
 
+ARITHMETIC = ["experiment=arithmetic"]  # whose Solver learns by DPO
 ENDPOINT = [
     "policy@agents.teacher.policy=endpoint",
     "agents.teacher.model=m",
@@ -211,6 +212,42 @@ def test_what_is_no_override_is_refused(override: str) -> None:
     assert refusal(override)
 
 
+# -- an environment in place of the experiment's --------------------------------------------------
+
+FAR = {"families": ["reverse"], "levels": [3, 14]}  # the main job's
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["environment=arithmetic"], {}),
+        (["experiment=static", "environment.name=sums_in_words"], {}),
+        (["environment.name=my.world:World", "environment.options.depth=3"], {"depth": 3}),
+        (["environment=math_text", "environment.options={seconds: 3}"], {"seconds": 3}),
+        (["environment=math_text", "environment.options.path='${name}'", "name=x"], {"path": "x"}),
+        (["environment.name=strings"], FAR),
+        (["environment=strings", "environment.options.levels=[2,5]"], FAR | {"levels": [2, 5]}),
+        (["environment=strings", "environment.name=my.world:World"], {}),
+        (
+            ["experiment=arithmetic", "environment=strings", "environment.options.levels=[2,5]"],
+            {"families": ["reverse", "rotate", "sort"], "levels": [2, 5]},
+        ),
+    ],
+)
+def test_another_environment_has_no_options_of_the_experiments(
+    overrides: list[str], expected: dict[str, object]
+) -> None:
+    assert compose.compose(overrides).environment.options == expected
+
+
+def test_a_mixture_has_the_parts_of_its_file() -> None:
+    config = compose.compose(["environment=mixture", "environment.options.parts.words.weight=5"])
+    assert list(config.environment.options) == ["parts"]
+    assert {name: part["weight"] for name, part in config.environment.options["parts"].items()} == {
+        "words": 5, "math": 1,
+    }  # fmt: skip
+
+
 # -- relations ------------------------------------------------------------------------------------
 
 
@@ -237,7 +274,11 @@ def test_what_is_no_override_is_refused(override: str) -> None:
             "agents.solver: policy vllm changes torch's threads in its process and needs an actor",
         ),
         (
-            ["policy@agents.solver.policy=vllm", "agents.solver.policy.vllm.max_model_len=64"],
+            [
+                "policy@agents.solver.policy=vllm",
+                "agents.solver.policy.vllm.max_model_len=64",
+                "agents.solver.sampling.max_tokens=112",
+            ],
             "agents.solver.sampling.max_tokens=112 leaves no room for a prompt",
         ),
         (
@@ -425,9 +466,19 @@ def test_a_sweep_without_end_is_refused_before_it_is_made(
             "write agents.solver.learner.rft_weight=0, or agents.solver.learner.backend=own",
         ),
         (["runtime=inline", "runtime.address=host:6379"], "write runtime=ray"),
-        (["agents.solver.learner.backend=trl"], "write agents.solver.learner.nll_weight=0"),
-        (["agents.solver.learner.schedule=cosine"], "needs agents.solver.learner.schedule_rounds"),
-        (["agents.solver.learner.beta_final=0.5"], "needs agents.solver.learner.schedule_rounds"),
+        (["agents.solver.learner.backend=trl"], "write agents.solver.learner.rft_weight=0"),
+        (
+            [*ARITHMETIC, "agents.solver.learner.backend=trl"],
+            "write agents.solver.learner.nll_weight=0",
+        ),
+        (
+            [*ARITHMETIC, "agents.solver.learner.schedule=cosine"],
+            "needs agents.solver.learner.schedule_rounds",
+        ),
+        (
+            [*ARITHMETIC, "agents.solver.learner.beta_final=0.5"],
+            "needs agents.solver.learner.schedule_rounds",
+        ),
         (
             ["learner@agents.solver.learner=grpo", "loop.negatives=both"],
             "objective grpo does not learn from; write loop.negatives=current",
@@ -447,13 +498,17 @@ def test_a_sweep_without_end_is_refused_before_it_is_made(
             "needs top_p=1",
         ),
         (
-            ["agents.solver.learner.dropout=true"],
+            [*ARITHMETIC, "agents.solver.learner.dropout=true"],
             "agents.solver.learner.dropout=true: objective dpo compares probabilities with those of "
             "the sampling or of a reference, and dropout would change them at random; write "
             "agents.solver.learner.dropout=false, or one of the objectives sft, rft, distill",
         ),
         (
-            ["agents.solver.learner.lora.rank=4", "agents.solver.learner.lora.dropout=0.1"],
+            [
+                *ARITHMETIC,
+                "agents.solver.learner.lora.rank=4",
+                "agents.solver.learner.lora.dropout=0.1",
+            ],
             "agents.solver.learner.lora.dropout=0.1: objective dpo compares probabilities",
         ),
         (

@@ -12,7 +12,7 @@ from environments.benchmark import heldout
 
 
 def configured(*overrides: str) -> Config:
-    return compose.compose(list(overrides))
+    return compose.compose(["experiment=arithmetic", *overrides])
 
 
 @pytest.mark.parametrize(("every", "expected"), [(0, []), (3, [0, 3, 6, 7]), (20, [0, 7])])

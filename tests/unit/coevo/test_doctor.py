@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import socket
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from rich.console import Console
 
+from agents.model_files import PACKAGED
 from coevo import doctor
 from coevo.doctor import Check
 
@@ -59,15 +61,21 @@ def test_an_extra_that_is_missing_holds_up_no_tier(monkeypatch: pytest.MonkeyPat
     assert doctor.tier("tiny", [OK, check], []).ok
 
 
-def test_tiny_model_names_the_missing_files(tmp_path: Path) -> None:
-    for name in doctor.TINY_FILES:
-        (tmp_path / name).write_text("")
-    assert doctor.tiny_model_check(tmp_path).ok
-    (tmp_path / "model.safetensors").unlink()
-    check = doctor.tiny_model_check(tmp_path)
-    assert not check.ok
-    assert check.found == f"no model.safetensors in {tmp_path}"
-    assert f"pretrain_tiny.py --to {tmp_path}" in check.mend
+@pytest.mark.parametrize("name", doctor.PACKAGED)
+def test_a_packaged_model_names_the_missing_files(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    for file in doctor.MODEL_FILES:
+        (folder / file).write_text("")
+    assert doctor.model_check(folder).ok
+    (folder / "model.safetensors").unlink()
+    check = doctor.model_check(folder)
+    assert (check.name, check.ok) == (f"{name} model", False)
+    assert check.found == f"no model.safetensors in {folder}"
+    assert check.mend.endswith(f"or python -m scripts.pretrain_{name} --to {folder}")
+    assert importlib.util.find_spec(f"scripts.pretrain_{name}")
+    tier = doctor.tier("tiny", [OK], [check])
+    assert (tier.ok, tier.found) == (False, f"needs {name} model")
 
 
 def test_smollm2_in_the_cache_or_room_for_it(
@@ -134,6 +142,8 @@ def test_report_covers_requirements_and_tiers_without_network(
     assert checks["package", "torch"].wanted == "==2.13.0"
     assert checks["package", "transformers"].ok
     assert checks["package", "agents, environments"].ok
+    for model in PACKAGED:  # the main job's, and that of experiment=arithmetic
+        assert checks["package", f"{model} model"].found == str(PACKAGED[model])
     assert [name for group, name in checks if group == "tier"] == ["tiny", "smollm2", "GPU, vLLM"]
     for check in checks.values():
         assert check.ok or check.mend or check.group == "tier", f"nothing mends {check.name}"

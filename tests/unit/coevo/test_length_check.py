@@ -23,8 +23,7 @@ from environments.benchmark import heldout
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
 SMALL = (
-    "agents=tiny",
-    "loop=closed",
+    "experiment=arithmetic",
     "runtime=inline",
     "curriculum.seed_levels=[3,4]",
     "evaluation.per_cell=2",
@@ -176,6 +175,40 @@ def test_questions_that_a_model_cannot_read_are_told(capsys: pytest.CaptureFixtu
         err = capsys.readouterr().err
         assert err.startswith("warning: agents.solver.model=tiny has " * bool(told) + told)
         assert err.count("\n") == bool(told)
+
+
+def test_room_for_what_others_may_write_is_told(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Strings of 9 + 6 digits, which duplicated are 30 tokens and the end. Levels that are drawn fit, so
+    the run goes on."""
+    key = "agents.solver.sampling.max_tokens"
+    check(world(model, f"{key}=31"))
+    assert capsys.readouterr().err == ""
+    check(world(model, f"{key}=30"))
+    assert capsys.readouterr().err == (
+        f"warning: {key}=30: problems up to duplicate at level 15 are accepted from those who write them, "
+        "and the right completion has 31 tokens there: the Solver can never solve these; write "
+        f"{key}=31 or more\n"
+    )
+    alone = ("loop.feed=teacher", "loop.train_generator=false")
+    check(world(model, f"{key}=30", *alone))  # its Teacher works by rules
+    check(world(model, f"{key}=30"), training=False)
+    assert capsys.readouterr().err == ""
+    check(world(model, f"{key}=30", *alone, "agents.teacher.policy.name=endpoint"))
+    assert capsys.readouterr().err.startswith("warning: ")
+
+
+def test_the_main_job_has_room_for_what_others_may_write(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """14 + 6 digits and the end are 21 tokens of 24."""
+    config = compose([])
+    check(config)
+    assert capsys.readouterr().err == ""
+    config.agents.solver.sampling.max_tokens = 20
+    check(config)
+    assert "has 21 tokens there" in capsys.readouterr().err
 
 
 def test_what_is_not_known_is_not_refused(model: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from environments.arithmetic import Arithmetic
 from tests.families import FAMILIES, save_family
 
 ARITHMETIC = Arithmetic()
-FEW = ("runtime=inline", "loop.feed=teacher", "loop.train_generator=false")
+FEW = ("experiment=arithmetic", "runtime=inline", "loop.feed=teacher", "loop.train_generator=false")
 SAMPLED = "learner@agents.solver.learner=none"
 
 
@@ -93,7 +93,8 @@ def test_both_roles_on_one_base_and_a_temperature() -> None:
     """Each role's adapters are asked by themselves, at the temperature that its learner divides by."""
     one = Team(
         compose([
-            "runtime=inline", "agents.share_base=true", "agents.solver.learner.lora.rank=4",
+            "experiment=arithmetic", "runtime=inline", "agents.share_base=true",
+            "agents.solver.learner.lora.rank=4",
             "agents.generator.learner.lora.rank=4", "agents.solver.sampling.temperature=0.7",
         ]),
         InlineRuntime(),
@@ -109,7 +110,7 @@ def test_gradient_checkpointing_and_backend_trl_pass() -> None:
 def test_less_than_a_second() -> None:
     """Of the tiny model, Solver and Generator, processor time: the best of three, on a machine that may
     have other work. 0.17 s was measured."""
-    one = Team(compose(["runtime=inline"]), InlineRuntime())
+    one = Team(compose(["experiment=arithmetic", "runtime=inline"]), InlineRuntime())
     seconds = []
     for _ in range(3):
         start = time.process_time()

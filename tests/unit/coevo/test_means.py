@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.model_files import TINY
+from agents.model_files import NOPE
 from coevo.compose import compose
 from coevo.config import ConfigError
 from coevo.means import UNCACHED
@@ -25,7 +25,7 @@ def refused(tmp_path: Path, *overrides: str) -> str:
 
 
 def copy(to: Path) -> Path:
-    shutil.copytree(TINY, to, ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(NOPE, to, ignore=shutil.ignore_patterns("*.safetensors"))
     return to
 
 
@@ -43,7 +43,7 @@ def test_a_teacher_of_other_tokens(tmp_path: Path) -> None:
         "agents.solver.learner.rft_weight=0",
         f"agents.solver.learner.teacher={other}",
     )
-    assert f"agents.solver.learner.teacher={other} has another vocabulary than tiny" in told
+    assert f"agents.solver.learner.teacher={other} has another vocabulary than nope" in told
 
 
 @pytest.mark.parametrize("kind", UNCACHED)
@@ -56,10 +56,10 @@ def test_a_model_that_policy_hf_cannot_sample_from(tmp_path: Path, kind: str) ->
 
 @pytest.mark.parametrize("policy", ["hf", "vllm"])
 def test_chat_without_a_template(tmp_path: Path, policy: str) -> None:
-    """The tiny model has none; a folder with one, in either place, is taken."""
+    """The packaged model has none; a folder with one, in either place, is taken."""
     words = [f"policy@agents.solver.policy={policy}", "agents.solver.policy.chat=true"]
     told = refused(tmp_path, "agents.solver.policy.chat=true")
-    assert "agents.solver.policy.chat=true, but the model tiny has no chat template" in told
+    assert "agents.solver.policy.chat=true, but the model nope has no chat template" in told
     assert "write agents.solver.policy.chat=false" in told
     other = copy(tmp_path / "other")
     config = compose([*words, f"agents.solver.model={other}"])
@@ -77,15 +77,16 @@ def test_chat_without_a_template(tmp_path: Path, policy: str) -> None:
 
 
 def test_an_engine_that_reads_more_than_its_model(tmp_path: Path) -> None:
-    words = ["policy@agents.solver.policy=vllm", "agents.solver.policy.vllm.max_model_len=513"]
+    words = ["experiment=arithmetic", "policy@agents.solver.policy=vllm"]
     with pytest.raises(ConfigError, match=r"max_model_len=513: the context of tiny is 512 tokens"):
-        check_engines(compose(words))
-    check_engines(compose([*words[:1], "agents.solver.policy.vllm.max_model_len=512"]))
+        check_engines(compose([*words, "agents.solver.policy.vllm.max_model_len=513"]))
+    check_engines(compose([*words, "agents.solver.policy.vllm.max_model_len=512"]))
 
 
 def test_the_longest_sequence_of_a_model(tmp_path: Path) -> None:
     """By its config.json whatever its kind, else by the table; None where nothing is known."""
     assert longest("tiny") == 512
+    assert longest("nope") == 256 * 10**6  # its rotations are so much slower that there are none
     assert longest("Qwen/Qwen3-8B") == 40_960
     assert longest("some/model") is None
     (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_positions": 77}')

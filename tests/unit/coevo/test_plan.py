@@ -279,7 +279,7 @@ def test_qwen3_8b_shares_one_gpu() -> None:
 
 def test_a_socratic_zero_learner_fits_on_no_single_gpu() -> None:
     """What conf/agents/socratic_zero.yaml says: 10 bytes · 8.19e9 = 76 GiB, and logits."""
-    misfits = planned("experiment=socratic_zero", "agents.solver.learner.gpus=1").misfits
+    misfits = planned("experiment=socratic_zero_full", "agents.solver.learner.gpus=1").misfits
     assert [m.where for m in misfits] == ["node 1 GPU 1, while solver learner works"]
     state = 10 * KNOWN["Qwen/Qwen3-8B-Base"].parameters / GIB
     assert 76 < state < 77
@@ -340,7 +340,9 @@ def test_a_context_that_is_too_short_without_vllm(monkeypatch: pytest.MonkeyPatc
     """The tiny model reads single characters: `S:{prompt}` and 40 more are 50 of 512 tokens. The
     Generator's prompt has the attempt as well, 24 characters of template and 40: 64 + 500."""
     monkeypatch.setattr(plan, "longest_question", lambda config: 40)
-    solver, generator = planned("agents.solver.sampling.max_tokens=500").misfits
+    solver, generator = planned(
+        "experiment=arithmetic", "agents.solver.sampling.max_tokens=500"
+    ).misfits
     assert solver.where == "agents.solver.model=tiny"
     assert "about 50 tokens" in solver.why and "take 550" in solver.why
     assert solver.write == "agents.solver.sampling.max_tokens=462 or less"
@@ -369,8 +371,10 @@ def test_a_context_of_an_architecture_whose_sizes_are_not_known(tmp_path: Path) 
 
 
 def test_a_question_is_expected_to_grow() -> None:
-    """The longest held-out sum has 29 characters."""
-    assert plan.longest_question(compose.compose([])) == 58
+    """The longest held-out string of the main job, `reverse` and 14 digits, is 23 characters with its
+    equals sign; the longest held-out sum 29."""
+    assert plan.longest_question(compose.compose([])) == 46
+    assert plan.longest_question(compose.compose(["experiment=arithmetic"])) == 58
 
 
 @pytest.mark.parametrize(
@@ -380,8 +384,8 @@ def test_a_question_is_expected_to_grow() -> None:
         [QWEN_RUN, "agents.solver.learner.tokens_per_micro_batch=65536"],
         [QWEN_RUN, "agents.solver.policy.vllm.kv_cache_gib=60"],
         [QWEN_RUN, "agents.solver.policy.vllm.sleep=0", "runtime.gpu_gib=70"],
-        ["experiment=socratic_zero", "agents.solver.learner.gpus=1"],
-        ["experiment=socratic_zero", "agents.generator.learner.gradient_checkpointing=false"],
+        ["experiment=socratic_zero_full", "agents.solver.learner.gpus=1"],
+        ["experiment=socratic_zero_full", "agents.generator.learner.gradient_checkpointing=false"],
     ],
 )
 def test_advice_taken_fits(overrides: list[str]) -> None:
@@ -447,7 +451,7 @@ def test_a_sweep_prints_every_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.index("Plan of experiment default") < out.index("Plan of experiment qwen3_8b")
 
 
-@pytest.mark.parametrize("experiment", ["default", "socratic_zero"])
+@pytest.mark.parametrize("experiment", ["default", "socratic_zero_full"])
 def test_a_dry_run_loads_nothing_and_writes_nothing(experiment: str, tmp_path: Path) -> None:
     heavy = "{'torch', 'ray', 'transformers', 'vllm', 'peft', 'wandb', 'datasets'}"
     program = (

@@ -227,7 +227,8 @@ def test_a_block_given_around_a_value_does_not_confirm_it(tmp_path: Path) -> Non
     [
         [],
         ["experiment=smollm2"],
-        ["experiment=socratic_zero_tiny"],
+        ["experiment=socratic_zero"],
+        ["experiment=arithmetic", "loop=socratic_zero"],
         ["environment=math_text"],
         ["environment=mixture"],
         ["environment=reasoning_gym", "decontamination.against.gsm8k=null"],

@@ -18,10 +18,20 @@ from environments import BadOption, Malformed, Problem, Verdict
 from environments.base import DIRECTIONS
 from environments.benchmark import heldout
 from environments.mixture import Mixture
-from environments.strings import FAMILIES, INVOLUTIONS, LEVELS, LONGEST, SAME, Strings, apply
+from environments.strings import (
+    FAMILIES,
+    INVOLUTIONS,
+    LEVELS,
+    LONGEST,
+    MARGIN,
+    SAME,
+    Strings,
+    apply,
+)
 from environments.testing import check_environment
 
 ENVIRONMENT = Strings()
+LONGEST_READ = LEVELS[1] + MARGIN
 DIGITS = st.text("0123456789", min_size=1, max_size=LONGEST)
 MIXED = Mixture({"s": {"name": "strings", "options": {"families": ["sort", "reverse rotate"]}}})
 
@@ -141,8 +151,10 @@ def test_families_that_do_the_same_are_known() -> None:
         ("reverse reverse 123", "family"),
         ("sort reverse 123", "family"),
         ("x" * 10_000 + " 123", "family"),
-        ("reverse 12", "level"),
-        ("reverse " + "1" * 15, "level"),
+        ("reverse 1", None),
+        ("reverse 12", None),
+        ("reverse " + "1" * LONGEST_READ, None),
+        ("reverse " + "1" * (LONGEST_READ + 1), "level"),
         ("reverse " + "1" * 100_000, "level"),
     ],
 )
@@ -156,13 +168,37 @@ def test_a_statement_is_read_strictly(text: str, reason: str | None) -> None:
 def test_families_and_levels_that_were_not_asked_for_are_not_read() -> None:
     narrow = Strings(["rotate"], [4, 5])
     assert problem("rotate 1234", narrow).answer == "2341"
-    for text, told in (("reverse 1234", "reverse"), ("rotate 123", "3 digits: families rotate;")):
+    assert problem("rotate 123", narrow).level == 3  # shorter than what is drawn
+    too_long = "rotate " + "1" * 12
+    assert problem(too_long[:-1], narrow).level == 5 + MARGIN
+    for text, told in (
+        ("reverse 1234", "reverse"),
+        (too_long, "12 digits, and 11 at most can be written"),
+    ):
         found = narrow.parse_problem(text)
         assert isinstance(found, Malformed)
         assert found.detail.startswith(told)
     for family, level in (("reverse", 4), ("rotate", 3), ("rotate", 6)):
         with pytest.raises(ValueError, match=r"families rotate; levels 4 to 5"):
             narrow.sample(np.random.default_rng(0), {"level": level}, family)
+
+
+def test_nobody_writes_more_digits_than_can_be_asked_for() -> None:
+    far = Strings(["reverse"], [3, LONGEST - 1])
+    assert problem("reverse " + "1" * LONGEST, far).level == LONGEST
+    found = far.parse_problem("reverse " + "1" * (LONGEST + 1))
+    assert isinstance(found, Malformed)
+    assert found.reason == "level"
+
+
+def test_the_longest_problems_that_others_may_write() -> None:
+    narrow = Strings(["rotate", "reverse rotate"], [4, 5])
+    assert [(one.family, one.level) for one in narrow.beyond()] == [
+        ("rotate", 5 + MARGIN),
+        ("reverse rotate", 5 + MARGIN),
+    ]
+    assert Strings(["rotate"], [4, LONGEST]).beyond() == []
+    assert [one.family for one in MIXED.beyond()] == ["s/sort", "s/reverse rotate"]
 
 
 @given(st.text(max_size=40) | st.from_regex(r"[a-z ]{0,20}[0-9]{0,20}[=\n ]{0,2}", fullmatch=True))
