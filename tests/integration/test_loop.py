@@ -224,6 +224,17 @@ def test_refine_once(tmp_path: Path) -> None:
     assert {row["role"] for row in store.query("SELECT role FROM updates")} == {"solver"}
 
 
+def test_refine_never(tmp_path: Path) -> None:
+    """The pool stays its seeds, and the Solver learns from them alone, waiting ones first."""
+    store = switched(tmp_path, "loop=uniform", "curriculum.seeds=9", rounds=2)
+    assert store.query("SELECT * FROM proposals") == []
+    assert {problem.author for problem in store.problems()} == {"seed"}
+    fresh = Counter(t for t, _, kind in store.batches() if kind == "new")
+    assert fresh == {1: 6, 2: 3}
+    updates = store.query("SELECT round, role FROM updates ORDER BY round")
+    assert [tuple(row) for row in updates] == [(1, "solver"), (2, "solver")]
+
+
 @pytest.mark.parametrize(
     ("feed", "authors"),
     [
@@ -307,11 +318,15 @@ def test_backlog(tmp_path: Path) -> None:
 def test_grpo_solver(tmp_path: Path) -> None:
     store = switched(
         tmp_path, "learner@agents.solver.learner=grpo", "agents.solver.learner.threads=1",
-        "curriculum.seed_levels=[4,6]",
+        "curriculum.seed_levels=[4,6]", "agents.solver.learner.rft_weight=0.5",
     )  # fmt: skip
     (row,) = store.query("SELECT metrics FROM updates WHERE role = 'solver'")
     update = json.loads(row["metrics"])
-    assert update["groups"] > 0
+    tried = [store.attempts(i, 0) for _, i, _ in store.batches()]
+    right = [any(attempt.verdict.correct for attempt in attempts) for attempts in tried]
+    assert update["groups"] == sum(right) > 0  # rehearsed where they are mastered
+    assert update["groups_without_gradient"] == len(right) - sum(right)
+    assert update["right_nll"] > 0
     assert update["clip_share"] < 0.2
     assert "margin" not in update
 
