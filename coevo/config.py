@@ -138,8 +138,8 @@ class LearnerConfig:
     lora: LoraConfig = field(default_factory=LoraConfig)
     reference: str = one_of("round", "base")  # weights at a round's start, or before all training
     reduction: str = one_of("default", "sum", "mean", "token", "constant")  # over tokens
-    # of preferences and rewards: plus so much of rft's loss on all right completions, also of problems
-    # that are mastered, from which the objective itself learns nothing
+    # of preferences and rewards: plus so much times the mean of -log π(y)/|y| over right completions,
+    # also of problems that are mastered, from which the objective itself learns nothing
     rft_weight: float = between(0.0, 100.0, 0.0)
     # preferences
     beta: float = between(0.0, 100.0, 0.1)

@@ -44,12 +44,12 @@ def prepare(
             dataclasses.replace(row, weight=weight)
             for row, weight in zip(token_group.rows, own, strict=True)
         ]
-        if not _teaches(token_group, objective) and settings.rft_weight:
-            token_group.rows = [row for row in token_group.rows if row.right]
+        if not _teaches(token_group, objective):
             token_group.pairs = []
-            if token_group.rows:
-                useful.append(token_group)
-        elif _teaches(token_group, objective):
+            token_group.rows = [
+                row for row in token_group.rows if row.right and settings.rft_weight > 0
+            ]
+        if token_group.rows:
             useful.append(token_group)
     counts.update(
         groups=len(useful),
