@@ -69,7 +69,9 @@ def _take_options(composed: Any, words: Sequence[str]) -> None:
     name = composed.environment.name
     if _composed(own_environment.without(words)).environment.name == name:
         return
-    given = [word.lstrip("+") for word in words if word.lstrip("+").startswith("environment.options")]
+    given = [
+        word.lstrip("+") for word in words if word.lstrip("+").startswith("environment.options")
+    ]
     own = nested(given).get("environment", {}).get("options", {})
     with flag_override(composed, ["struct", "readonly"], False):
         composed.environment.options = own_environment.options(words, name, own)

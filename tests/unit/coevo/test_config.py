@@ -469,7 +469,11 @@ def test_a_sweep_without_end_is_refused_before_it_is_made(
             "agents.solver.learner.dropout=false, or one of the objectives sft, rft, distill",
         ),
         (
-            [*ARITHMETIC, "agents.solver.learner.lora.rank=4", "agents.solver.learner.lora.dropout=0.1"],
+            [
+                *ARITHMETIC,
+                "agents.solver.learner.lora.rank=4",
+                "agents.solver.learner.lora.dropout=0.1",
+            ],
             "agents.solver.learner.lora.dropout=0.1: objective dpo compares probabilities",
         ),
         (

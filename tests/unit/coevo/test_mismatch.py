@@ -10,7 +10,9 @@ from coevo.mismatch import told
 
 
 def test_before_any_weight() -> None:
-    config = compose(["experiment=dpo", "name=trial", "runs_dir=there", "agents.solver.policy.dtype=bfloat16"])
+    config = compose(
+        ["experiment=dpo", "name=trial", "runs_dir=there", "agents.solver.policy.dtype=bfloat16"]
+    )
     message = told(MismatchTooLarge(0.0834, 0.05, True), config, "solver", 3)
     for part in (
         "round 3, agents.solver", "0.0834 nats", "before any weight was touched",
