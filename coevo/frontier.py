@@ -1,4 +1,9 @@
-"""The frontier: the highest level at which the Solver is right at least half of the time."""
+"""The frontier: the highest level at which the Solver is right at least half of the time.
+
+What readers are shown pools all families, and of a round takes at least two problems a level. New problems
+are made from the frontier of each family apart, of which one problem a level is enough
+(`coevo.sources`, `loop.sources=frontier`).
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Which attempts new problems are made from, by the zone of their problem.
 
 With `sources: frontier`, only from problems at or above the frontier of their family: the highest level at
-which at least half of the round's attempts are right. From all of them, easy replays included, most
-"harder" problems would be easier than what the Solver can do already.
+which at least half of the round's attempts are right (`coevo.frontier`, one problem of a level being
+enough). From all of them, easy replays included, most "harder" problems would be easier than what the
+Solver can do already.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from agents.records import Attempt
 from coevo.config import LoopConfig, UtilityConfig
 from coevo.curriculum import zone_of
+from coevo.frontier import frontier
 from coevo.utility import UTILITIES
 from environments import Problem
 from environments.base import Direction
@@ -102,17 +104,23 @@ def attempts_to_imitate(
 def _at_the_frontier(
     eligible: list[Eligible], problems: Sequence[Problem], rollouts: dict[str, list[Attempt]]
 ) -> list[Eligible]:
-    """Those at or above the frontier of their family; of a family that has none there, its highest."""
-    verdicts: dict[tuple[str, int], list[bool]] = defaultdict(list)
+    """Those at or above the frontier of their family.
+
+    Where none is (all of that level are mastered and left, say), or where the family has no frontier,
+    those at the highest level that its eligible problems have.
+    """
+    tried: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for problem in problems:
-        cell = problem.family, problem.level
-        verdicts[cell] += [attempt.verdict.correct for attempt in rollouts[problem.id]]
-    least: dict[str, int] = {}
-    for family in {problem.family for problem, *_ in eligible}:
-        levels = [own for name, own in verdicts if name == family]
-        half = [n for n in levels if 2 * sum(verdicts[family, n]) >= len(verdicts[family, n])]
-        highest = max(problem.level for problem, *_ in eligible if problem.family == family)
-        least[family] = min(highest, max(half, default=highest))
+        attempts = rollouts[problem.id]
+        right = sum(attempt.verdict.correct for attempt in attempts)
+        tried[problem.family].append((problem.level, right, len(attempts)))
+    highest: dict[str, int] = {}
+    for problem, *_ in eligible:
+        highest[problem.family] = max(problem.level, highest.get(problem.family, problem.level))
+    least = {}
+    for family, level in highest.items():
+        reached = frontier(tried[family], problems=1)
+        least[family] = level if reached is None else min(reached, level)
     return [one for one in eligible if one[0].level >= least[one[0].family]]
 
 

@@ -13,10 +13,23 @@ def check_unused(config: Config) -> None:
             "loop.initial_sft=true trains the Solver, which has agents.solver.learner=none; write "
             "loop.initial_sft=false, or a learner such as learner@agents.solver.learner=dpo"
         )
+    if loop.initial_sft and solver.rft_weight > 0:
+        raise ConfigError(
+            "loop.initial_sft=true trains the Solver by sft, and "
+            f"agents.solver.learner.rft_weight={solver.rft_weight:g} adds to the loss of preferences or "
+            "rewards; write agents.solver.learner.rft_weight=0, or "
+            "loop.initial_sft=false"
+        )
     if loop.initial_sft_epochs > 1 and not loop.initial_sft:
         raise ConfigError(
             f"loop.initial_sft_epochs={loop.initial_sft_epochs} is of loop.initial_sft, which is "
             "false; write loop.initial_sft=true, or leave it out"
+        )
+    if loop.refine == "never" and (loop.train_generator or loop.feed != "teacher"):
+        raise ConfigError(
+            "loop.refine=never lets no new problem into the pool, and the Generator learns from the "
+            "Teacher's new problems; write loop.feed=teacher loop.train_generator=false, or "
+            "loop.refine=every_round"
         )
     teacher = config.agents.teacher
     if teacher.policy.name == "rules" and not teacher.prompts.verify:

@@ -79,7 +79,7 @@ def _validate_relations(config: Config) -> None:
             raise ConfigError(
                 f"agents.{role}.model is empty; write nope, tiny, smollm2 or a model folder"
             )
-        _validate_dropout(f"agents.{role}", block)
+        _validate_limits(f"agents.{role}", block)
         _validate_ranks(f"agents.{role}", block, config.runtime.kind)
         _validate_backend(f"agents.{role}", block, config)
     _validate_teacher(config.agents.teacher)
@@ -159,7 +159,7 @@ def _validate_learner(where: str, block: RoleConfig) -> None:
                 )
 
 
-def _validate_dropout(where: str, block: RoleConfig) -> None:
+def _validate_limits(where: str, block: RoleConfig) -> None:
     if found := limits.refusal(block.learner, f"{where}."):
         raise ConfigError(found)
 

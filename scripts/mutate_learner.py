@@ -45,7 +45,7 @@ GUARDS: dict[str, Sequence[str]] = {
     "head.py": ("test_forward", "test_families_learner"),
     "modes.py": ("test_families_learner",),
     "targets.py": ("test_targets",),
-    "learner.py": ("test_learner", "test_learner_options"),
+    "learner.py": ("test_learner", "test_learner_options", "test_rehearsal"),
 }
 
 # By file: what stands there, what takes its place, and what that means.
@@ -143,6 +143,12 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("[mix, 1 - mix]", "[1 - mix, mix]", "js: the mixture swapped"),
         ("mix * _kl(p, m) + (1 - mix) * _kl(q, m)", "_kl(p, m) + _kl(q, m)", "js is not weighted"),
         ("(p.exp() * (p - q))", "(p.exp() * (q - p))", "divergence: sign"),
+        ("nll = -(means * inputs.right)", "nll = (means * inputs.right)", "rehearsal: sign"),
+        ("(means * inputs.right)", "means", "wrong completions are rehearsed"),
+        ("/ inputs.counts.right", "/ inputs.right.sum()", "rehearsal: mean of a micro-batch"),
+        ("totals(inputs.logprobs, inputs) / inputs.lengths", "totals(inputs.logprobs, inputs)", "sum"),
+        ("settings.rft_weight * nll", "nll", "rehearsal without its weight"),
+        ("return loss + settings.rft_weight", "return settings.rft_weight", "rehearsal alone"),
     ],
     "advantages.py": [
         ("(total - reward) / (count - 1)", "total / count", "leave-one-out with its own share"),
@@ -163,8 +169,16 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
     "prepare.py": [
         ("place[index] = len(rows)\n", "place[index] = index\n", "pairs are not renumbered"),
         ("(place[chosen], place[rejected])", "(place[rejected], place[chosen])", "pairs swapped"),
-        ("or row.token_ids in seen", "", "rft keeps duplicates"),
-        ("row.weight <= 0", "row.weight < 0", "rft imitates wrong completions"),
+        ("right and row.token_ids not in seen", "right", "rft keeps duplicates"),
+        ("right = reward > 0", "right = reward >= 0", "rft imitates wrong completions"),
+        (' or completion.finish_reason == "reference"\n', "\n", "references are not rehearsed"),
+        ("dataclasses.replace(row, right=True)", "row", "nothing is rehearsed"),
+        ("and settings.rft_weight:", "and False:", "groups that only rehearse are left out"),
+        ("and settings.rft_weight:", "and True:", "they are kept without rehearsal"),
+        ("[row for row in token_group.rows if row.right]", "token_group.rows", "wrong ones stay"),
+        ("            token_group.pairs = []\n", "", "pairs of rows that are gone"),
+        ("(settings.rft_weight > 0 and row.right)", "False", "rehearsed tokens do not count"),
+        ("settings.rft_weight > 0 and row.right", "row.right", "they count without rehearsal"),
         ('("labels", "positives")', '("labels",)', "references are wrong for rft"),
         ("tokens.completion(completion.text)", "tokens.prompt(completion.text)", "a reference has no end"),
         ("len(row.token_ids) > room", "len(row.token_ids) >= room", "the last position is not used"),
@@ -231,6 +245,18 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ('max(0.0, found["sum"]', '(found["sum"]', "kto: z below 0"),
         ("self.optimizer.zero_grad()", "pass", "gradients pile up"),
         ("settings, version - 1, 0.0", "settings, version, 0.0", "β a round early"),
+        ("if settings.rft_weight:", "if False:", "no rehearsal"),
+        ("right=sum(row.right for", "right=sum(1 for", "rehearsal: mean over all completions"),
+        (
+            "right=sum(row.right for group in groups for row in group.rows) or 1",
+            "right=sum(row.right for group in groups for row in group.rows)",
+            "rehearsal: 0 / 0",
+        ),
+        (
+            "right=sum(row.right for group in groups",
+            "right=sum(row.right for group in self.world.share(groups)",
+            "rehearsal: mean of a rank",
+        ),
     ],
 }  # fmt: skip
 

@@ -13,6 +13,12 @@ def refusal(settings: Any, role: str = "") -> str | None:
     `role` is the path of the role's block with its dot (`agents.solver.`), for the names of settings.
     """
     learner, lora = f"{role}learner", settings.lora
+    if settings.rft_weight > 0 and settings.objective in SUPERVISED:
+        return (
+            f"{learner}.rft_weight={settings.rft_weight:g} adds a loss on right completions to that of "
+            f"preferences or rewards, and objective {settings.objective} imitates completions already; "
+            f"write {learner}.rft_weight=0"
+        )
     asked = {f"{learner}.dropout=true": settings.dropout}
     asked[f"{learner}.lora.dropout={lora.dropout:g}"] = lora.dropout > 0
     off = {f"{learner}.dropout=true": f"{learner}.dropout=false"}

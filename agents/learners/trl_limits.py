@@ -29,7 +29,12 @@ def refusal(settings: Any, temperature: float, role: str = "") -> str | None:
             f"{learner}.backend=trl has no objective {objective}: write one of "
             f"{', '.join(SUPPORTED)}, or {learner}.backend=own"
         )
-    for wrong, found, instead in _misfits(settings, temperature):
+    rehearsal = (
+        settings.rft_weight > 0,
+        "no trainer of TRL's has a loss on right completions beside its own",
+        "learner.rft_weight=0",
+    )
+    for wrong, found, instead in (*_misfits(settings, temperature), rehearsal):
         if wrong:
             return (
                 f"{learner}.backend=trl, objective {objective}: {found}; write {role}{instead}, or "

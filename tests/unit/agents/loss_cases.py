@@ -30,6 +30,7 @@ class Case:
     divergences: Rows | None = None
     weights: Sequence[float] | None = None
     success: Sequence[float] | None = None
+    right: Sequence[float] | None = None
     pairs: Sequence[tuple[int, int]] | None = None
     baseline: float = 0.0
 
@@ -41,6 +42,7 @@ class Case:
             tokens=sum(len(row) for row in self.rows),
             pairs=len(self.pairs or ()),
             chosen=len({chosen for chosen, _ in self.pairs or ()}),
+            right=sum(self.right or ()) or 1,
             longest=LONGEST,
         )
 
@@ -59,6 +61,7 @@ class Case:
             divergences=pick(self.divergences),
             weights=pick(self.weights),
             success=pick(self.success),
+            right=pick(self.right),
             pairs=[(place[w], place[r]) for w, r in self.pairs or () if {w, r} <= set(wanted)],
             baseline=self.baseline,
         )
@@ -115,6 +118,7 @@ def inputs_of(case: Case, counts: Counts | None = None, garbage: float = GARBAGE
         divergences=None if divergences is None else divergences.requires_grad_(),
         weights=column(case.weights),
         success=column(case.success),
+        right=column(case.right),
         pairs=torch.tensor(case.pairs or [], dtype=torch.long).reshape(-1, 2),
         baseline=case.baseline,
     )
@@ -170,6 +174,7 @@ def draw(seed: int, corrected: bool = False) -> Case:
         divergences=[value.abs().tolist() for value in noise()],
         weights=torch.randn(4, generator=random, dtype=torch.double).tolist(),
         success=torch.rand(4, generator=random, dtype=torch.double).tolist(),
+        right=[1.0, 0.0, 1.0, 1.0],
         pairs=[(0, 1), (0, 2), (3, 1)],
         baseline=0.1,
     )

@@ -323,6 +323,87 @@ def test_no_groups() -> None:
     assert set(counts.values()) == {0.0}
 
 
+# -- rehearsal ------------------------------------------------------------------------------------
+
+
+def rights(token_group: TokenGroup) -> list[bool]:
+    return [row.right for row in token_group.rows]
+
+
+@pytest.mark.parametrize("objective", ["dpo", "simpo", "grpo", "rloo"])
+def test_groups_that_teach_nothing_else_keep_their_right_completions(objective: str) -> None:
+    """Each once; what is wrong goes, and so does a group without a right one."""
+    mastered = group(drawn("12"), drawn("13"), drawn("12"), rewards=(1.0, 1.0, 1.0))
+    hopeless = group(drawn("14"), drawn("15"), rewards=(0.0, 0.0))
+    mixed = group(drawn("12"), drawn("13"), rewards=(1.0, 0.0), pairs=((0, 1),))
+    got, counts = read(objective, mastered, hopeless, mixed, rft_weight=0.5)
+    assert [texts(one) for one in got] == [["12<eos>", "13<eos>"]] * 2
+    assert [rights(one) for one in got] == [[True, True], [True, False]]
+    assert weights(got[0]) == [0.0, 0.0] or objective in ("dpo", "simpo")
+    assert [one.pairs for one in got] == [[], [(0, 1)]]
+    assert (counts["groups"], counts["groups_without_gradient"]) == (2, 1)
+    assert (counts["sequences"], counts["pairs"]) == (4, 1)
+    assert counts["tokens"] == 2 * (6 + 3 + 3)
+    (alone,), without = read(objective, mastered, hopeless, mixed)
+    assert texts(alone) == ["12<eos>", "13<eos>"] and without["groups_without_gradient"] == 2
+
+
+def test_pairs_that_are_lost_leave_what_is_right() -> None:
+    """The rejected one is empty; another, which is wrong and in no pair, goes too."""
+    lost = group(EMPTY, drawn("12"), drawn("13"), rewards=(0.0, 1.0, 0.0), pairs=((1, 0),))
+    (got,), _ = read("dpo", lost, rft_weight=0.5)
+    assert texts(got) == ["12<eos>"] and got.pairs == []
+
+
+def test_pairs_that_rewards_do_not_heed_are_no_pairs_of_what_is_kept() -> None:
+    """(0, 2) is of completions of which the second, a duplicate, is not rehearsed."""
+    given = group(drawn("12"), drawn("13"), drawn("12"), rewards=(1.0,) * 3, pairs=((0, 2),))
+    (got,), counts = read("grpo", given, rft_weight=0.5)
+    assert got.pairs == [] and counts["pairs"] == 0
+
+
+def test_a_group_that_teaches_keeps_everything_and_counts_what_is_right_once() -> None:
+    completions = drawn("12"), drawn("13"), drawn("12"), drawn("14")
+    given = group(*completions, rewards=(1.0, 0.0, 1.0, 1.0), pairs=((0, 1), (2, 1)))
+    for objective in ("dpo", "kto", "grpo"):
+        (got,), _ = read(objective, given, rft_weight=0.5)
+        assert len(got.rows) == 4
+        assert rights(got) == [True, False, False, True]
+
+
+def test_every_group_has_right_completions_of_its_own() -> None:
+    given = group(drawn("12"), drawn("13"), rewards=(1.0, 0.0), pairs=((0, 1),))
+    assert [rights(one) for one in read("dpo", given, given)[0]] == [[True, False]] * 2
+
+
+def test_a_reference_is_right_and_what_is_cut_is_not() -> None:
+    """Beside preferences, whatever its reward; for rewards it has no log-probabilities, and is left out."""
+    given = group(
+        reference("12"), drawn("13"), drawn("14"), pairs=((0, 1), (0, 2)), ends=(None, 1, None)
+    )
+    (got,), _ = read("dpo", given, rft_weight=0.5)
+    assert texts(got) == ["12<eos>", "1", "14<eos>"]
+    assert rights(got) == [True, False, False]
+    (alone,), _ = read("dpo", group(reference("12"), drawn("13")), rft_weight=0.5)
+    assert texts(alone) == ["12<eos>"]
+    found, counts = read("grpo", given, rft_weight=0.5)
+    assert found == [] and counts["completions_without_logprobs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("objective", "rft_weight", "expected"),
+    [("dpo", 0.5, 3 + 4), ("grpo", 0.5, 3 + 4), ("kto", 0.5, 3 + 4 + 3), ("kto", 0.0, 3 + 4 + 3)],
+)
+def test_trained_tokens_of_a_mastered_group(
+    objective: str, rft_weight: float, expected: int
+) -> None:
+    """A completion that is there twice counts once where it is rehearsed alone."""
+    given = group(drawn("12"), drawn("123"), drawn("12"), rewards=(1.0,) * 3)
+    kind, settings = resolved(LearnerConfig(objective=objective, rft_weight=rft_weight))
+    found, _ = prepare([given], kind, settings, tokens(), {})
+    assert trained_tokens(found, kind, settings) == expected
+
+
 # -- what cannot be read --------------------------------------------------------------------------
 
 

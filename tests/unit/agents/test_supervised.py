@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 import pytest
 import torch
 
-from agents.learners.inputs import reduced, sequence_mean, totals
+from agents.learners.inputs import Counts, reduced, sequence_mean, totals
 from agents.learners.objectives import OBJECTIVES
-from agents.learners.supervised import distill, sft, token_divergence
+from agents.learners.preference import dpo
+from agents.learners.supervised import distill, rehearse, sft, token_divergence
 from coevo.config import SUPERVISED
 from tests.unit.agents.loss_cases import (
     Case,
@@ -87,6 +89,84 @@ def test_totals_and_means_leave_padding_out() -> None:
 def test_an_unknown_reduction_is_an_error() -> None:
     with pytest.raises(KeyError):
         reduced(padded(WEIGHTED.rows), inputs_of(WEIGHTED), "median")
+
+
+# -- rehearsal ------------------------------------------------------------------------------------
+
+
+def rehearsing(inputs: Any, config: Any) -> Any:
+    """dpo, and beside it right completions."""
+    loss, metrics = dpo(inputs, config)
+    loss, own = rehearse(loss, inputs, config)
+    return loss, metrics | own
+
+
+RIGHT = Case(rows=WEIGHTED.rows, ref=WEIGHTED.rows, pairs=[], right=[1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("right", "nll", "first", "second"),
+    [
+        ([1.0, 1.0], 1.375, -0.1, -0.2),  # (0.75 + 2) / 2: a completion counts once, long or short
+        ([1.0, 0.0], 0.75, -0.2, 0.0),
+        ([0.0, 1.0], 2.0, 0.0, -0.4),
+        ([0.0, 0.0], 0.0, 0.0, 0.0),
+    ],
+)
+def test_rehearsal_by_hand(right: list[float], nll: float, first: float, second: float) -> None:
+    """Log-probabilities a token -0.75 and -2; weight 0.4, no pairs. The gradient of each of the first's two
+    tokens is -0.4 / 2 divided by the number of right completions."""
+    case = dataclasses.replace(RIGHT, right=right)
+    got = evaluate(rehearsing, settings("dpo", rft_weight=0.4), case, Counts(right=sum(right) or 1))
+    assert got.loss == pytest.approx(0.4 * nll)
+    assert got.gradient[0] == pytest.approx([first, first])
+    assert got.gradient[1] == pytest.approx([second])
+    assert got.metrics["right_nll"] == pytest.approx(nll)
+
+
+def test_rehearsal_is_added_to_the_loss() -> None:
+    """-(0.5 · -1.5 + 2 · -2) / 2 = 2.375, and 2 · 1.375; without references nothing asks for them."""
+    case = dataclasses.replace(WEIGHTED, right=[1.0, 1.0])
+
+    def beside(inputs: Any, config: Any) -> Any:
+        return rehearse(sft(inputs, config)[0], inputs, config)
+
+    got = evaluate(beside, settings("sft", rft_weight=2.0), case)
+    assert got.loss == pytest.approx(2.375 + 2.75)
+    assert got.metrics == pytest.approx({"right_nll": 1.375})
+
+
+def rehearsed(config: Any, case: Case, rows: list[torch.Tensor], _: Any) -> torch.Tensor:
+    assert case.ref is not None and case.pairs is not None and case.right is not None
+    ratios = [sum(row) - sum(ref) for row, ref in zip(rows, case.ref, strict=True)]
+    margins = [config.beta * (ratios[w] - ratios[l]) for w, l in case.pairs]  # noqa: E741
+    own = sum(torch.log(1 + torch.exp(-margin)) for margin in margins) / len(margins)
+    right = [
+        -sum(row) / len(row) for row, is_right in zip(rows, case.right, strict=True) if is_right
+    ]
+    return own + config.rft_weight * sum(right) / len(right)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rehearsal_follows_the_definition(seed: int) -> None:
+    assert_follows(rehearsing, rehearsed, settings("dpo", rft_weight=0.6), draw(seed))
+
+
+def test_rehearsal_of_micro_batches_adds_up_and_reads_no_padding() -> None:
+    config, case = (
+        settings("dpo", rft_weight=0.6),
+        dataclasses.replace(draw(4), pairs=[(0, 1), (3, 2)]),
+    )
+    whole = evaluate(rehearsing, config, case)
+    parts = [
+        evaluate(rehearsing, config, case.part(rows), case.counts) for rows in ([0, 1], [2, 3])
+    ]
+    assert sum(part.loss for part in parts) == pytest.approx(whole.loss, abs=1e-12)
+    assert [value for part in parts for value in part.flat] == pytest.approx(whole.flat, abs=1e-12)
+    nlls = [part.metrics["right_nll"] for part in parts]
+    assert sum(nlls) == pytest.approx(whole.metrics["right_nll"], abs=1e-12)
+    for garbage in (1e30, math.nan, -math.inf):
+        assert evaluate(rehearsing, config, case, garbage=garbage) == whole
 
 
 # -- from logits to divergences -------------------------------------------------------------------

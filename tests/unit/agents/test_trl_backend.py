@@ -301,6 +301,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_untouched() -> None:
         ("grpo", {"correction": "truncate"}, "write learner.correction=none"),
         ("grpo", {"kl_weight": 0.1, "kl_estimator": "k2"}, "write learner.kl_estimator=k3"),
         ("cispo", {"clip_low": 0.2}, "write learner.clip_low=1"),
+        *((name, {"rft_weight": 0.5}, "write learner.rft_weight=0") for name in ("dpo", "grpo")),
     ],
 )
 def test_what_trl_cannot_do_is_refused(
@@ -337,6 +338,10 @@ def test_weights_are_refused_before_anything_changes() -> None:
         (
             ["solver.learner.nll_weight=0", "solver.sampling.temperature=0.7"],
             r"write agents\.solver\.sampling\.temperature=1",
+        ),
+        (
+            ["solver.learner.nll_weight=0", "solver.learner.rft_weight=1"],
+            r"beside its own; write agents\.solver\.learner\.rft_weight=0, or agents\.solver\.learner",
         ),
         (
             ["solver.learner.objective=rft", "loop.initial_sft=true"],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from coevo import compose
-from coevo.config import Config, ConfigError, changed_fields, fields_of
+from coevo.config import SUPERVISED, Config, ConfigError, changed_fields, fields_of
 from coevo.packages import conf_dir
 from coevo.trainable import OF_ROLE
 from coevo.validate import validate
@@ -71,6 +71,8 @@ def test_every_shipped_file_composes(choice: str) -> None:
     untrained = ["learner@agents.solver.learner=none"] if bare else []
     if choice == "learner=distill":
         untrained = ["agents.solver.learner.teacher=tiny"]
+    if group == "learner" and name in SUPERVISED:
+        untrained.append("agents.solver.learner.rft_weight=0")
     if choice == "policy=endpoint":
         untrained.append("agents.solver.policy.endpoint.url=http://localhost/v1")
     config = compose.compose([f"{PLACE.get(group, group)}={name}", *untrained])
@@ -85,6 +87,7 @@ def test_every_role_takes_its_learners() -> None:
     for role, objectives in OF_ROLE.items():
         for objective in set(objectives) - {"distill"}:  # which needs a model of its own
             overrides = [f"learner@agents.{role}.learner={objective}"]
+            overrides += [f"agents.{role}.learner.rft_weight=0"] * (objective in SUPERVISED)
             if role == "teacher":
                 overrides += ["policy@agents.teacher.policy=hf", "agents.teacher.model=tiny"]
                 overrides += ["prompts@agents.teacher.prompts=math"]
@@ -305,6 +308,20 @@ def test_a_mixture_has_the_parts_of_its_file() -> None:
             "agents.teacher: policy hf needs prompts; write prompts@agents.teacher.prompts=math",
         ),
         (["loop.proposals=0"], "loop.feed=mixed needs loop.proposals of at least 1"),
+        *(
+            (
+                ["loop=uniform", *changes],
+                "loop.refine=never lets no new problem into the pool, and the Generator learns from the "
+                "Teacher's new problems; write loop.feed=teacher loop.train_generator=false, or "
+                "loop.refine=every_round",
+            )
+            for changes in (
+                ["loop.train_generator=true"],
+                ["loop.feed=mixed"],
+                ["loop.feed=generator"],
+                ["loop.train_generator=true", "learner@agents.generator.learner=none"],
+            )
+        ),
     ],
 )
 def test_relations(overrides: list[str], expected: str) -> None:
@@ -429,6 +446,24 @@ def test_a_sweep_without_end_is_refused_before_it_is_made(
                 "prompts@agents.teacher.prompts=math",
             ],
             "the Teacher is never trained",
+        ),
+        (
+            ["learner@agents.solver.learner=rft", "agents.solver.learner.rft_weight=0.5"],
+            "agents.solver.learner.rft_weight=0.5 adds a loss on right completions to that of "
+            "preferences or rewards, and objective rft imitates completions already; write "
+            "agents.solver.learner.rft_weight=0",
+        ),
+        (
+            ["agents.generator.learner.rft_weight=1"],
+            "objective sft imitates completions already; write agents.generator.learner.rft_weight=0",
+        ),
+        (
+            ["loop.initial_sft=true", "agents.solver.learner.rft_weight=2"],
+            "loop.initial_sft=true trains the Solver by sft, and agents.solver.learner.rft_weight=2 adds",
+        ),
+        (
+            ["agents.solver.learner.backend=trl", "agents.solver.learner.rft_weight=1"],
+            "write agents.solver.learner.rft_weight=0, or agents.solver.learner.backend=own",
         ),
         (["runtime=inline", "runtime.address=host:6379"], "write runtime=ray"),
         (["agents.solver.learner.backend=trl"], "write agents.solver.learner.rft_weight=0"),

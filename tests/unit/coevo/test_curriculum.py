@@ -192,3 +192,71 @@ def test_replay_without_worth_is_uniform() -> None:
     ids, kinds = draw(steered)
     assert len(set(ids)) == 8
     assert set(kinds) == {"replay"}
+
+
+def replaying(counts: dict[tuple[str, int], int], new: int, **changes: object) -> Curriculum:
+    """So many attempted problems of each (family, level), half solved, and a batch of twice `new`."""
+    config = CurriculumConfig(replay_share=0.5, backlog_share=0.0, **changes)
+    pool = Curriculum(config, new)
+    for (family, level), count in counts.items():
+        own = [
+            dataclasses.replace(p, family=family, difficulty={"level": level})
+            for p in problems(count, first=len(pool.problems))
+        ]
+        pool.admit(own)
+    attempted(pool, dict.fromkeys(range(len(pool.problems)), 2))
+    pool.queue.clear()
+    return pool
+
+
+def replayed(of: Curriculum, draws: int, first: bool = False) -> Counter[tuple[str, int]]:
+    """How often each (family, level) is replayed in so many batches; or is the first of them."""
+    drawn: Counter[tuple[str, int]] = Counter()
+    for seed in range(draws):
+        batch = of.draw(np.random.default_rng(seed))
+        assert {kind for _, kind in batch} == {"replay"}
+        assert len({problem.id for problem, _ in batch}) == len(batch)
+        drawn.update(
+            (problem.family, problem.level) for problem, _ in batch[: 1 if first else None]
+        )
+    return drawn
+
+
+def test_levels_are_replayed_alike_whatever_their_problems() -> None:
+    """One cell has a hundred times the problems of another; families have levels of their own."""
+    counts = {("f", 3): 5, ("f", 4): 500, ("g", 3): 50}
+    drawn = replayed(replaying(counts, 1, replay="levels"), 600, first=True)
+    assert drawn.keys() == counts.keys()
+    assert all(number == pytest.approx(200, abs=40) for number in drawn.values())  # 3.5 deviations
+    uniform = replayed(replaying(counts, 1), 600, first=True)
+    assert uniform["f", 4] > 500 and uniform["f", 3] < 25
+
+
+def test_a_level_does_not_count_for_more_where_more_of_it_is_solved() -> None:
+    pool = replaying({("f", 3): 10, ("f", 4): 10}, 1, replay="levels")
+    attempted(pool, dict.fromkeys(range(10), 4) | dict.fromkeys(range(10, 20), 1))
+    drawn = replayed(pool, 600, first=True)
+    assert drawn["f", 3] == pytest.approx(300, abs=50)
+
+
+def test_a_level_with_fewer_problems_than_its_share_gives_them_all() -> None:
+    """Of a batch of 20 a half would be 10: the two there are, and 18 of the other level."""
+    pool = replaying({("f", 3): 2, ("f", 4): 100}, 10, replay="levels")
+    drawn = replayed(pool, 20)
+    assert drawn.total() == 400
+    assert drawn["f", 3] >= 36  # each is all but sure to be among the first twenty
+    assert drawn["f", 4] == 400 - drawn["f", 3]
+
+
+@pytest.mark.parametrize("replay", ["uniform", "levels", "utility"])
+def test_a_batch_is_smaller_only_while_the_pool_is(replay: str) -> None:
+    pool = replaying({("f", 3): 2, ("g", 3): 1}, 10, replay=replay)
+    assert replayed(pool, 1) == {("f", 3): 2, ("g", 3): 1}
+    assert replaying({}, 10, replay=replay).draw(np.random.default_rng(0)) == []
+
+
+def test_a_level_that_is_too_hard_waits_in_the_backlog() -> None:
+    """Levels are shares of what is replayed, and a level without a success is not."""
+    pool = replaying({("f", 3): 4, ("f", 9): 4}, 2, replay="levels")
+    attempted(pool, dict.fromkeys(range(4, 8), 0))
+    assert replayed(pool, 1) == {("f", 3): 4}

@@ -40,6 +40,7 @@ def test_a_teacher_of_other_tokens(tmp_path: Path) -> None:
     told = refused(
         tmp_path,
         "learner@agents.solver.learner=distill",
+        "agents.solver.learner.rft_weight=0",
         f"agents.solver.learner.teacher={other}",
     )
     assert f"agents.solver.learner.teacher={other} has another vocabulary than nope" in told

@@ -41,7 +41,10 @@ PLACES = {
         "policy@agents.teacher.policy=hf",
         "prompts@agents.teacher.prompts=math",
     ],
-    "agents.solver.learner.teacher": ["learner@agents.solver.learner=distill"],
+    "agents.solver.learner.teacher": [
+        "learner@agents.solver.learner=distill",
+        "agents.solver.learner.rft_weight=0",
+    ],
 }
 
 

@@ -149,6 +149,7 @@ WAYS_OUT: list[tuple[dict[str, Any], str]] = [
     (
         {
             "agents.solver.learner.objective": "distill",
+            "agents.solver.learner.rft_weight": 0.0,
             "agents.solver.learner.teacher": "strange/model",
         },
         "agents.solver.learner.teacher",
