@@ -344,8 +344,11 @@ def test_a_finished_runs_memory_is_one_file(tmp_path: Path) -> None:
 
 def test_names_by_default_are_numbered(tmp_path: Path) -> None:
     for _ in range(2):
-        run(tmp_path, "rounds=1", "name=null", "experiment=static")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["static-seed0", "static-seed0-2"]
+        run(tmp_path, "rounds=1", "name=null", "loop=static")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "arithmetic-seed0",
+        "arithmetic-seed0-2",
+    ]
 
 
 def test_bad_seeds_leave_no_run_behind(tmp_path: Path) -> None:

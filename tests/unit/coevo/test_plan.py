@@ -19,12 +19,8 @@ from coevo import cli, compose, footprint, plan
 from coevo.architecture import KNOWN
 from coevo.config import Config, LearnerConfig, LoraConfig, PolicyConfig, RoleConfig, VLLMConfig
 from coevo.footprint import GIB, Footprint
-from coevo.gate import Gate
 from coevo.placement import Actor, fullest, place
 from coevo.plan_report import render
-from coevo.run_folder import make_environment
-from coevo.seeds import sample_seeds
-from environments.benchmark import heldout
 
 ROOT = Path(__file__).resolve().parents[3]
 QWEN = KNOWN["Qwen/Qwen3-8B"]
@@ -250,15 +246,6 @@ def test_the_fullest_turn() -> None:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_shipped_experiment_fits(experiment: str) -> None:
     assert planned(f"experiment={experiment}").misfits == []
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_shipped_experiment_finds_its_seeds(experiment: str) -> None:
-    config = compose.compose([f"experiment={experiment}"])
-    environment = make_environment(config.environment)
-    reserved = heldout(environment, config.evaluation.per_cell)
-    seeds = sample_seeds(environment, config.curriculum, config.seed, Gate(environment, reserved))
-    assert len(seeds) == config.curriculum.seeds
 
 
 def test_qwen3_8b_shares_one_gpu() -> None:
