@@ -94,6 +94,8 @@ def test_each_packaged_model_is_measured_on_its_own_world(
     assert model_config("nope", parse(["experiment=uniform"]), None).experiment == "uniform"
     assert cli.main(["eval", "nope", "benchmark=arithmetic"]) == 2
     assert "the model nope reads the words of strings alone" in capsys.readouterr().err
+    _, found = prepare(model_config("nope", parse([]), None), parse(["benchmark=strings"]))
+    assert len(found.problems) == 384
 
 
 def test_the_curve_of_a_run_is_nothing_to_a_measurement(tmp_path: Path) -> None:
