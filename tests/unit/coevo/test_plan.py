@@ -432,6 +432,23 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["curriculum.seed_levels=[3,40]"], "curriculum.seed_levels=[3, 40]: strings has levels 3 to 14"),
+        (["evaluation.sampling.max_tokens=14"], "the right completion has up to 15 tokens with its end"),
+        (["-m", "agents.generator.sampling.max_tokens=8,24"], "1 of 2 jobs cannot run"),
+        (["agents=tiny"], "agents.solver.model=tiny: its tokenizer has no token for 'r'"),
+    ],
+)  # fmt: skip
+def test_what_a_start_would_refuse(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", "--dry-run", *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, told in err) == ("", True), err
+
+
 def test_a_sweep_prints_every_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--dry-run", "-m", "experiment=default,qwen3_8b"]) == 0
     out = capsys.readouterr().out
