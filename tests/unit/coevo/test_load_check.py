@@ -94,8 +94,8 @@ def test_both_roles_on_one_base_and_a_temperature() -> None:
     one = Team(
         compose([
             "experiment=arithmetic", "runtime=inline", "agents.share_base=true",
-            "agents.solver.learner.lora.rank=4", "agents.generator.learner.lora.rank=4",
-            "agents.solver.sampling.temperature=0.7",
+            "agents.solver.learner.lora.rank=4",
+            "agents.generator.learner.lora.rank=4", "agents.solver.sampling.temperature=0.7",
         ]),
         InlineRuntime(),
     )  # fmt: skip
