@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coevo import cli
 from environments.benchmarks import checksum, first, open_benchmark
 
 ORACLE = ("policy@agents.solver.policy=rules", "runtime=inline")  # solves what can be scored
@@ -48,6 +49,20 @@ def test_a_run_is_measured_before_and_after_on_a_built_in_benchmark(
     assert share == pytest.approx(result["weights"]["base"]["all"]["mean@2"]["value"])
     assert result["difference"]["base"] == pytest.approx(share)
     assert result["change"]["all"]["mean@2"]["delta"] == result["difference"]["delta"]
+
+
+@pytest.mark.parametrize(("model", "world"), [("nope", "strings"), ("tiny", "arithmetic")])
+def test_a_packaged_model_alone_is_measured_on_its_own_world(
+    model: str, world: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a word more, and as on the benchmark of that name, which has the same problems."""
+    for words, name in (([], "heldout"), ([f"benchmark={world}"], world)):
+        own = ["eval", model, *words, "k=2", "limit=30", "runtime=inline", "--to", str(tmp_path)]
+        assert cli.main(own) == 0, capsys.readouterr().err
+        result = json.loads((tmp_path / f"eval-{name}-limit30.json").read_text())
+        assert result["model"] == model
+        assert result["problems_sha256"] == checksum(first(open_benchmark(world).problems, 30))
+        assert 0.2 < result["weights"]["model"]["all"]["mean@2"]["value"] < 0.8  # it reads them
 
 
 def test_what_cannot_be_scored_counts_as_wrong_and_is_told(
