@@ -169,11 +169,6 @@ def _validate_backend(where: str, block: RoleConfig, config: Config) -> None:
     learner = block.learner
     if learner.backend != "trl" or learner.objective == "none":
         return
-    if learner.rft_weight > 0:
-        raise ConfigError(
-            f"{where}.learner.backend=trl: TRL's trainers have no loss on all right completions; write "
-            f"{where}.learner.rft_weight=0, or {where}.learner.backend=own"
-        )
     asked = [learner]
     if where == "agents.solver" and config.loop.initial_sft:
         asked.append(replace(learner, objective="sft"))
