@@ -210,9 +210,10 @@ def _run(words: Sequence[str]) -> int:
         )
         return 0
     if arguments.dry_run:
-        from coevo.plan import main as plan
+        from coevo import plan
 
-        return plan(configs)
+        check(jobs, plan.check)
+        return plan.main(configs)
     from coevo.run import check_start, start
 
     if not swept:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agents.model_files import NAMES, PACKAGED, ModelUnavailable, model_folder
+from agents.model_files import NAMES, ModelUnavailable, model_folder
 from agents.remote import make_runtime
 from coevo import checkpoint, compose, load_check
 from coevo.config import Config, ConfigError, EnvironmentConfig, nearest
@@ -47,6 +47,8 @@ SHORT = {
     "max_tokens": "evaluation.sampling.max_tokens",
 }
 TEXT = (benchmarks.SET, "math_text", "reasoning_gym")  # environments of free text
+READS = {"nope": "strings", "tiny": "arithmetic"}  # what the packaged models were trained on
+NO_CURVE = "evaluation.curve_every=0"  # a measurement has none, whatever its k and per_cell
 OF_A_FILE = ("path", "sha256", "rows", "tolerance")  # words of a published set alone
 
 
@@ -212,7 +214,8 @@ def of_run(path: Path, overrides: Sequence[str]) -> Config:
 
     Name and place of the run are those of its folder, whatever is written in it.
     """
-    config = compose.from_plain(compose.load(path / "config.yaml"), compose.single_keys(overrides))
+    words = [NO_CURVE, *compose.single_keys(overrides)]
+    config = compose.from_plain(compose.load(path / "config.yaml"), words)
     config.name, config.runs_dir = path.name, str(path.parent)
     return config
 
@@ -222,9 +225,9 @@ def model_config(model: str, request: Request, like: str | None) -> Config:
     if like is not None:
         config = of_run(find_run(like), request.overrides)
     else:
-        overrides = request.overrides
+        overrides = [NO_CURVE, *request.overrides]
         chosen = any(override.startswith("experiment=") for override in overrides)
-        experiment = "arithmetic" if model == "tiny" else model
+        experiment = "default" if model == "nope" else READS.get(model, model)
         if not chosen and experiment in compose.group_options("experiment"):
             overrides = [f"experiment={experiment}", *overrides]
         if not request.gives("learner@agents.solver.learner"):
@@ -270,13 +273,14 @@ def prepare(config: Config, request: Request) -> tuple[Config, Benchmark]:
             raise ConfigError(f"benchmark={request.benchmark}: {error}") from error
         config.environment = EnvironmentConfig(name=found.environment, options=found.options)
         text = found.environment in TEXT
+        solver = config.agents.solver
+        reads = READS.get(solver.model, found.environment)
+        if reads != found.environment and solver.policy.name != "rules":
+            raise ConfigError(
+                f"benchmark={request.benchmark}: the model {solver.model} reads the words of {reads} alone; "
+                "write another model"
+            )
         if own != ("math_text" if found.environment == benchmarks.SET else found.environment):
-            solver = config.agents.solver
-            if solver.model in PACKAGED and solver.policy.name != "rules":
-                raise ConfigError(
-                    f"benchmark={request.benchmark}: the model {solver.model} knows the words of {own} "
-                    f"alone, and of the benchmarks those of {own}; write another model"
-                )
             if not request.gives("agents.solver.template"):
                 solver.template = "{prompt}"
             if text and not request.gives(SHORT["max_tokens"]):

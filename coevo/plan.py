@@ -19,6 +19,7 @@ from coevo.config import PREFERENCE, Config, RoleConfig, TeacherConfig
 from coevo.misfits import Member, Misfit
 from coevo.placement import Actor, Gpu, Layout, fullest, place
 from coevo.run_folder import held_out, make_environment
+from coevo.seeds import check_levels
 
 Changes = dict[str, Any]  # values by dotted path
 
@@ -41,6 +42,15 @@ class Plan:
     def host(self) -> float:
         """GiB of host memory, over all nodes."""
         return sum(a.workers * a.footprint.host for a in self.actors if a.footprint is not None)
+
+
+def check(config: Config) -> None:
+    """Raises `ConfigError` as a start does on seeds' levels and on tokens that do not suffice."""
+    from coevo.length_check import check_lengths  # which asks this module who there is
+
+    environment = make_environment(config.environment)
+    check_levels(environment, config.curriculum)
+    check_lengths(config, environment, held_out(config, environment))
 
 
 def make(config: Config) -> Plan:

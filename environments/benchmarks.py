@@ -43,6 +43,9 @@ REASONING = [  # by name, so that a family more changes nothing
 BUILT_IN = {
     "arithmetic": BuiltIn(environment="arithmetic", per_cell=8),
     "sums_in_words": BuiltIn(environment="sums_in_words", per_cell=8),
+    "strings": BuiltIn(
+        environment="strings", per_cell=32, options={"families": ["reverse"], "levels": [3, 14]}
+    ),
     "math_seeds": BuiltIn(environment="math_text", per_cell=1000),
     "reasoning_gym": BuiltIn(
         environment="reasoning_gym", per_cell=2, options={"families": REASONING}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the wheel, installs it into an empty environment and runs a loop of one round from an
-# empty folder: proves that configuration and tiny weights travel inside. Takes about 4 minutes.
+# empty folder: proves that configuration and weights travel inside. Takes about 4 minutes.
 #
 #     make wheel-check        or        PYTHON=.venv/bin/python scripts/check_wheel.sh
 #
@@ -30,8 +30,9 @@ coevo=$temporary/venv/bin/coevo
 
 echo "wheel-check: running from an empty folder"
 "$coevo" --help
-"$coevo" run rounds=1 runtime=inline evaluation.per_cell=1 evaluation.k=2 \
-    tracker.wandb.mode=disabled name=wheel
+small=(rounds=1 runtime=inline evaluation.per_cell=1 evaluation.k=2 tracker.wandb.mode=disabled)
+"$coevo" run "${small[@]}" evaluation.curve_every=0 name=wheel
+"$coevo" eval tiny per_cell=1 k=1
 "$temporary/venv/bin/python" - <<'PYTHON'
 import json
 from pathlib import Path

@@ -23,8 +23,9 @@ from environments.benchmark import heldout
 from tests.families import FAMILIES, save_family
 
 SETTINGS = (
-    "policy@agents.solver.policy=vllm", "agents.solver.policy.vllm.max_model_len=256",
-    "agents.solver.policy.vllm.kv_cache_gib=0.25", "agents.solver.workers=1",
+    "experiment=arithmetic", "policy@agents.solver.policy=vllm",
+    "agents.solver.policy.vllm.max_model_len=256", "agents.solver.policy.vllm.kv_cache_gib=0.25",
+    "agents.solver.workers=1",
     "loop.feed=teacher", "loop.train_generator=false",
 )  # fmt: skip
 WIDE: dict[str, dict[str, Any]] = {

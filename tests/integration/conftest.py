@@ -12,19 +12,22 @@ import pytest
 
 Coevo = Callable[..., subprocess.CompletedProcess[str]]
 
-SMALL = [
+SMALL = [  # the main job, with pairs to explain and to export
+    "experiment=dpo",
     "rounds=2",
     "runtime=inline",
     "tracker.wandb.mode=disabled",
     "tracker.console=false",
-    "evaluation.per_cell=1",
+    "evaluation.per_cell=4",
     "evaluation.k=3",
-    "evaluation.sampling.max_tokens=64",
+    "evaluation.curve_per_cell=1",
+    "evaluation.curve_k=1",
     "loop.group_size=4",
     "loop.new_problems=8",
     "loop.refinements=8",
     "loop.proposals=8",
     "curriculum.seeds=8",
+    "curriculum.seed_levels=[5,7]",  # right and wrong attempts at one problem
     "agents.solver.learner.threads=1",
     "agents.generator.learner.threads=1",
     "agents.solver.learner.lr=1e-3",  # so that two small rounds change answers

@@ -41,6 +41,14 @@ SMALL = [
     "agents.generator.learner.threads=1",
 ]
 
+# The main job instead: strings, GRPO with rehearsal, a trained Generator, a curve.
+MAIN = (
+    "experiment=default",
+    "curriculum.seed_levels=[5,7]",  # right and wrong attempts at one problem
+    "evaluation.curve_per_cell=1",
+    "evaluation.curve_k=1",
+)
+
 
 def run(folder: Path, *overrides: str) -> tuple[dict[str, Any], Path]:
     """Runs in this process; returns the summary and the run's folder."""

@@ -72,7 +72,7 @@ def test_eval_saves_every_completion(evaluated: tuple[Path, str]) -> None:
 def test_eval_of_a_model_alone_is_the_base_of_the_run(
     finished_run: Path, evaluated: tuple[Path, str], coevo: Any, tmp_path: Path
 ) -> None:
-    done = coevo("eval", "tiny", "--like", finished_run, "--to", tmp_path)
+    done = coevo("eval", "nope", "--like", finished_run, "--to", tmp_path)
     assert done.returncode == 0, done.stderr
     alone = json.loads((tmp_path / "eval-heldout.json").read_text())
     of_run = json.loads((evaluated[0] / "eval-heldout.json").read_text())
@@ -234,9 +234,9 @@ def test_conversational_preferences_take_trls_chat_template(run: RunFolder, tmp_
 
 
 def compose_model() -> Path:
-    from agents.model_files import TINY
+    from agents.model_files import NOPE
 
-    return TINY
+    return NOPE
 
 
 def test_sft_holds_each_correct_text_once(run: RunFolder, coevo: Any, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_exported_model_is_the_final_checkpoint(run: RunFolder, coevo: Any, tmp_
     card = (folder / "README.md").read_text()
     block = json.loads((run.path / "summary.json").read_text())["benchmarks"]["heldout"]
     assert f"{100 * block['delta']:+.1f} [{100 * block['delta_ci95'][0]:+.1f}" in card
-    assert "base model `tiny`" in card
+    assert "base model `nope`" in card
 
 
 def test_the_cards_command_makes_the_same_configuration(run: RunFolder) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coevo import cli
 from environments.benchmarks import checksum, first, open_benchmark
 
 ORACLE = ("policy@agents.solver.policy=rules", "runtime=inline")  # solves what can be scored
@@ -31,23 +32,37 @@ def minerva(tmp_path: Path) -> Path:
 def test_a_run_is_measured_before_and_after_on_a_built_in_benchmark(
     finished_run: Path, coevo: Any, tmp_path: Path
 ) -> None:
-    words = ["benchmark=arithmetic", "k=2", "--limit", "12", "--to", tmp_path]
+    words = ["benchmark=strings", "k=2", "--limit", "40", "--to", tmp_path]
     done = coevo("eval", finished_run, *words)
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "eval-arithmetic-limit12.json").read_text())
-    problems = first(open_benchmark("arithmetic").problems, 12)
-    assert (result["problems"], result["limit"]) == (12, 12)
+    result = json.loads((tmp_path / "eval-strings-limit40.json").read_text())
+    problems = first(open_benchmark("strings").problems, 40)
+    assert (result["problems"], result["limit"]) == (40, 40)
     assert result["problems_sha256"] == checksum(problems)
     assert f"problems: sha256 {checksum(problems)}" in done.stdout
     base, final = (result["completions"][weights] for weights in ("base", "final"))
     for counts in (base, final):
-        assert sum(counts["verdicts"].values()) == counts["completions"] == 24
-        assert counts["seconds"] > 0 and counts["completion_tokens"] > 24
+        assert sum(counts["verdicts"].values()) == counts["completions"] == 80
+        assert counts["seconds"] > 0 and counts["completion_tokens"] > 80
     assert base["verdicts"] != final["verdicts"]
-    share = base["verdicts"]["correct"] / 24
+    share = base["verdicts"]["correct"] / 80
     assert share == pytest.approx(result["weights"]["base"]["all"]["mean@2"]["value"])
     assert result["difference"]["base"] == pytest.approx(share)
     assert result["change"]["all"]["mean@2"]["delta"] == result["difference"]["delta"]
+
+
+@pytest.mark.parametrize(("model", "world"), [("nope", "strings"), ("tiny", "arithmetic")])
+def test_a_packaged_model_alone_is_measured_on_its_own_world(
+    model: str, world: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a word more, and as on the benchmark of that name, which has the same problems."""
+    for words, name in (([], "heldout"), ([f"benchmark={world}"], world)):
+        own = ["eval", model, *words, "k=2", "limit=30", "runtime=inline", "--to", str(tmp_path)]
+        assert cli.main(own) == 0, capsys.readouterr().err
+        result = json.loads((tmp_path / f"eval-{name}-limit30.json").read_text())
+        assert result["model"] == model
+        assert result["problems_sha256"] == checksum(first(open_benchmark(world).problems, 30))
+        assert 0.2 < result["weights"]["model"]["all"]["mean@2"]["value"] < 0.8  # it reads them
 
 
 def test_what_cannot_be_scored_counts_as_wrong_and_is_told(

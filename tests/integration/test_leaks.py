@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 from coevo import explain, leaks
+from coevo.compose import compose
 from coevo.config import ConfigError
+from coevo.run import start
 from coevo.run_folder import open_run
 from environments.benchmark import heldout
+from tests.integration.conftest import SMALL
 from tests.integration.small import run
 
 
@@ -43,7 +46,7 @@ def test_what_a_later_set_shares_with_the_pool_is_told(
     store = open_run(str(copy)).store
     first_round, leaked, _ = next(row for row in store.batches() if row[0] > 0)
     pool = {problem.id: problem for problem in store.problems()}
-    mine = rows(tmp_path / "mine.jsonl", pool[leaked].statement, "999+999+999+999")
+    mine = rows(tmp_path / "mine.jsonl", pool[leaked].statement, "reverse 99999999999999")
     done = coevo("leaks", copy, f"mine={mine}")
     assert done.returncode == 1
     assert leaked in done.stdout
@@ -55,18 +58,21 @@ def test_what_a_later_set_shares_with_the_pool_is_told(
     assert leak["admitted"] == pool[leaked].round
 
 
-def test_a_held_out_problem_in_another_order_is_a_leak(finished_run: Path, tmp_path: Path) -> None:
+def test_a_held_out_problem_the_other_way_round_is_a_leak(
+    finished_run: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished_run, copy)
     run_ = open_run(str(copy))
     own = heldout(run_.environment, run_.config.evaluation.per_cell)
-    twin = next(p for p in own if p.family == "sums" and p.level == 3)
-    turned = "+".join(reversed(twin.statement.split("+")))
+    twin = next(p for p in own if p.level == 5)
+    turned = f"reverse {twin.answer}"  # each is the other's answer
     assert turned != twin.statement
     changed = run_.store.problems()[0].id
     with closing(sqlite3.connect(copy / "run.db")) as db, db:
         db.execute(
-            "UPDATE problems SET statement = ?, family = ? WHERE id = ?", (turned, "sums", changed)
+            "UPDATE problems SET statement = ?, family = ? WHERE id = ?",
+            (turned, "reverse", changed),
         )
     (leak,) = leaks.inspect(open_run(str(copy)))["leaks"]
     assert (leak["problem_id"], leak["how"], leak["evaluation_id"]) == (
@@ -81,8 +87,14 @@ def test_problems_of_a_registered_set_are_refused(finished_run: Path, tmp_path: 
     before = open_run(str(finished_run))
     admitted = [p for p in before.store.problems() if p.round > 0][:3]
     mine = rows(tmp_path / "mine.jsonl", *(p.statement for p in admitted))
-    _, folder = run(tmp_path, "rounds=1", f"decontamination.against.mine={mine}")
-    after = open_run(str(folder), trust=True)
+    words = [
+        "rounds=1",
+        f"decontamination.against.mine={mine}",
+        f"runs_dir={tmp_path}",
+        "name=small",
+    ]
+    start(compose([*SMALL, *words]))
+    after = open_run(str(tmp_path / "small"), trust=True)
     assert not {p.id for p in admitted} & {p.id for p in after.store.problems()}
     refused = after.store.query(
         "SELECT * FROM proposals WHERE status = ?", "contaminated:mine:exact"

@@ -216,7 +216,7 @@ def test_mastered(tmp_path: Path, mastered: str) -> None:
 
 def test_refine_once(tmp_path: Path) -> None:
     """The static arm: all new problems in round 1, as many as the other arm gets in all."""
-    store = switched(tmp_path, "experiment=static", rounds=3)
+    store = switched(tmp_path, "loop=static", rounds=3)
     rows = store.query("SELECT DISTINCT round, author FROM proposals")
     assert [tuple(row) for row in rows] == [(1, "teacher")]
     assert Counter(problem.round for problem in store.problems()) == {0: 8, 1: 18}
@@ -350,7 +350,7 @@ def test_evaluation_every(
 ) -> None:
     """The curve is no full evaluation: a benchmark of its own, on the first problems of each cell."""
     summary, folder = run(
-        tmp_path, "experiment=static", "rounds=3", f"evaluation.every={every}",
+        tmp_path, "loop=static", "rounds=3", f"evaluation.every={every}",
         "evaluation.per_cell=2", "evaluation.k=2", f"evaluation.curve_every={curve_every}",
         "evaluation.curve_per_cell=1", "evaluation.curve_k=2",
     )  # fmt: skip

@@ -26,7 +26,7 @@ from coevo.compose import compose
 from coevo.config import ConfigError
 from coevo.run import resume, start
 from coevo.store import Store, StoreError
-from tests.integration.small import SMALL, coevo_run, command, read, run
+from tests.integration.small import MAIN, SMALL, coevo_run, command, read, run
 
 ROUNDS = "rounds=3"
 DEADLINE = 120.0  # seconds; no wait takes a tenth of it
@@ -37,14 +37,15 @@ CURVE = ("evaluation.curve_every=2", "evaluation.curve_per_cell=1", "evaluation.
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """The run that nobody stopped, with a held-out curve."""
-    return run(tmp_path_factory.mktemp("straight"), ROUNDS, *CURVE)
+    """The main job that nobody stopped, with a held-out curve."""
+    return run(tmp_path_factory.mktemp("main"), ROUNDS, *MAIN)
 
 
 @pytest.fixture(scope="module")
-def straight(whole: tuple[dict[str, Any], Path]) -> str:
-    """Its digest, which runs without the curve have too: evaluating changes nothing."""
-    return whole[0]["digest"]
+def straight(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of a run on arithmetic, by DPO, that nobody stopped. It has a curve: runs without one
+    have the same digest, for evaluating changes nothing."""
+    return run(tmp_path_factory.mktemp("straight"), ROUNDS, *CURVE)[0]["digest"]
 
 
 def written(folder: Path) -> tuple[list[dict[str, float]], list[tuple[Any, ...]]]:
@@ -131,7 +132,7 @@ sys.exit(main(sys.argv[2:]))
 def test_killed_at_a_moment(
     moment: str, whole: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
-    arguments = ["run", *SMALL, ROUNDS, *CURVE, f"runs_dir={tmp_path}"]
+    arguments = ["run", *SMALL, ROUNDS, *MAIN, f"runs_dir={tmp_path}"]
     done = subprocess.run(
         [sys.executable, "-c", KILLER, MOMENTS[moment], *arguments], capture_output=True, text=True
     )
@@ -344,8 +345,11 @@ def test_a_finished_runs_memory_is_one_file(tmp_path: Path) -> None:
 
 def test_names_by_default_are_numbered(tmp_path: Path) -> None:
     for _ in range(2):
-        run(tmp_path, "rounds=1", "name=null", "experiment=static")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["static-seed0", "static-seed0-2"]
+        run(tmp_path, "rounds=1", "name=null", "loop=static")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "arithmetic-seed0",
+        "arithmetic-seed0-2",
+    ]
 
 
 def test_bad_seeds_leave_no_run_behind(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The same run with Ray actors and without them, also when actors die under way."""
+"""The same run of the main job with Ray actors and without them, also when actors die under way."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 
 from coevo.loop import Loop
 from coevo.run import resume
-from tests.integration.small import coevo_run, read, run
+from tests.integration.small import MAIN, coevo_run, read, run
 from tests.integration.test_resume import finished, wait
 
 SECONDS = 400.0  # Ray's workers start slowly on a machine that has other work
-RAY = ("runtime=ray", "curriculum.seed_levels=[3,5]")
-INLINE = ("runtime=inline", "curriculum.seed_levels=[3,5]")
+RAY = (*MAIN, "runtime=ray")
+INLINE = (*MAIN, "runtime=inline")
 
 
 @pytest.fixture(scope="module")

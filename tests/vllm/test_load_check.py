@@ -16,8 +16,9 @@ from tests.families import save_family
 pytestmark = pytest.mark.vllm
 
 SETTINGS = (
-    "policy@agents.solver.policy=vllm", "agents.solver.policy.vllm.max_model_len=256",
-    "agents.solver.policy.vllm.kv_cache_gib=0.25", "agents.solver.workers=1",
+    "experiment=arithmetic", "policy@agents.solver.policy=vllm",
+    "agents.solver.policy.vllm.max_model_len=256", "agents.solver.policy.vllm.kv_cache_gib=0.25",
+    "agents.solver.workers=1",
     "loop.feed=teacher", "loop.train_generator=false",
 )  # fmt: skip
 PROBLEMS = [Arithmetic().parse_problem(text) for text in ("1+2", "(12+34)*5")]

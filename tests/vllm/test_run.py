@@ -14,7 +14,7 @@ from tests.integration.small import SMALL, read
 pytestmark = pytest.mark.vllm
 
 VLLM = [
-    *SMALL[1:],
+    *SMALL,
     "runtime=ray",
     "policy@agents.solver.policy=vllm",
     "policy@agents.generator.policy=vllm",

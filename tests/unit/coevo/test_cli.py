@@ -125,6 +125,12 @@ SMALL = (
         (["export", "x", "--to", "y"], "required: --what"),
         (["export", "x", "--what", "modle", "--to", "y"], "invalid choice: 'modle'"),
         (["eval", "tinny"], "did you mean 'tiny'?"),
+        (
+            ["eval", "nopee"],
+            "neither a run nor a model (tiny, nope, smollm2, a model folder, org/name)",
+        ),
+        (["run", "agents.solver.model="], "write nope, tiny, smollm2 or a model folder"),
+        (["run", "agents=nop"], "did you mean 'nope'?"),
         (["eval", "tiny", "benchmark=helout"], "did you mean 'heldout'?"),
         (["eval", "tiny", "per_cel=3"], "did you mean 'per_cell'?"),
         (["eval", "tiny", "k=0"], "evaluation.k=0 is out of range"),

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+import environments
+from agents.model_files import PACKAGED
 from agents.records import Completion
 from coevo import cli, compose
 from coevo.config import Config, ConfigError
-from coevo.eval_command import parse, prepare
+from coevo.eval_command import READS, model_config, of_run, parse, prepare
 from coevo.eval_report import Timed, render, report, write
 from coevo.evaluate import Measured
 from environments import Problem, Verdict
@@ -57,7 +59,7 @@ def test_words_are_ours_or_of_the_configuration() -> None:
         (["benchmark=arithmetic", "rows=any"], "rows=any goes with a published set"),
         (["benchmark=arithmetic", "per_cell=2"], "per_cell is for benchmark=heldout"),
         (["benchmark=gsm8k", "path=none.jsonl"], "benchmark=gsm8k: none.jsonl cannot be read"),
-        (["benchmark=sums_in_words"], "the model tiny reads 27 characters"),
+        (["benchmark=sums_in_words"], "the model tiny reads the words of arithmetic alone"),
     ],
 )
 def test_bad_words_are_one_line_and_leave_nothing(
@@ -73,6 +75,40 @@ def test_bad_words_are_one_line_and_leave_nothing(
     assert (status, out) == (2, "")
     assert expected in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_packaged_model_is_measured_on_its_own_world(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The main job's is measured as a run's base is, and `experiment=` chooses another world."""
+    for model, experiment in (("nope", "default"), ("tiny", "arithmetic")):
+        assert READS[model] in environments.ENVIRONMENTS
+        config = model_config(model, parse([]), None)
+        assert config.experiment == experiment
+        assert (config.environment.name, config.agents.solver.model) == (READS[model], model)
+        like = compose.compose([f"experiment={experiment}"])
+        assert config.environment == like.environment
+        assert config.evaluation.sampling == like.evaluation.sampling
+        assert config.agents.solver.template == like.agents.solver.template
+    assert set(READS) == set(PACKAGED)
+    assert model_config("nope", parse(["experiment=uniform"]), None).experiment == "uniform"
+    assert cli.main(["eval", "nope", "benchmark=arithmetic"]) == 2
+    assert "the model nope reads the words of strings alone" in capsys.readouterr().err
+    _, found = prepare(model_config("nope", parse([]), None), parse(["benchmark=strings"]))
+    assert len(found.problems) == 384
+
+
+def test_the_curve_of_a_run_is_nothing_to_a_measurement(tmp_path: Path) -> None:
+    """Its k and problems a cell may be fewer than the run's curve has, and it has none of its own."""
+    small = ["k=1", "per_cell=1"]
+    config = model_config("nope", parse(small), None)
+    assert (config.evaluation.k, config.evaluation.per_cell) == (1, 1)
+    compose.save(compose.compose([]), tmp_path / "config.yaml")
+    of_run(tmp_path, parse(small).overrides)
+    with pytest.raises(
+        ConfigError, match=r"curve_per_cell=\d+ is more than evaluation\.per_cell=1"
+    ):
+        compose.compose(["evaluation.per_cell=1"])
 
 
 def test_limit_is_an_option_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,28 +151,29 @@ def test_the_template_of_text_mathematics_is_kept(gsm8k: str) -> None:
 
 
 def test_the_run_s_own_environment_is_measured_as_it_was_trained() -> None:
-    config, found = prepared(["benchmark=arithmetic"], model="tiny")
+    config, found = prepared(["benchmark=arithmetic"], "experiment=arithmetic", model="tiny")
     assert config.agents.solver.template == "S:{prompt}"
     assert config.evaluation.sampling.max_tokens == 112
     assert len(found.problems) == 264
 
 
 def test_built_in_benchmarks_do_not_depend_on_the_run() -> None:
-    own = ["environment=sums_in_words", "evaluation.per_cell=1"]
+    own = ["experiment=arithmetic", "environment=sums_in_words", "evaluation.per_cell=1"]
     _, one = prepared(["benchmark=arithmetic"], *own)
     _, other = prepared(["benchmark=arithmetic"])
     assert checksum(one.problems) == checksum(other.problems)
 
 
 def test_heldout_follows_the_run_and_can_be_limited() -> None:
-    _, found = prepared(["per_cell=1"], "environment=sums_in_words")
+    words = ("experiment=arithmetic", "environment=sums_in_words")
+    _, found = prepared(["per_cell=1"], *words)
     assert {problem.domain for problem in found.problems} == {"sums_in_words"}
-    _, few = prepared(["per_cell=1", "limit=5"], "environment=sums_in_words")
+    _, few = prepared(["per_cell=1", "limit=5"], *words)
     assert len(few.problems) == 5 and all(problem in found.problems for problem in few.problems)
 
 
 def test_short_answers_stay_short() -> None:
-    config, _ = prepared(["benchmark=sums_in_words"])
+    config, _ = prepared(["benchmark=sums_in_words"], "experiment=arithmetic")
     assert config.agents.solver.template == "{prompt}"
     assert config.evaluation.sampling.max_tokens == 112
 

@@ -19,12 +19,8 @@ from coevo import cli, compose, footprint, plan
 from coevo.architecture import KNOWN
 from coevo.config import Config, LearnerConfig, LoraConfig, PolicyConfig, RoleConfig, VLLMConfig
 from coevo.footprint import GIB, Footprint
-from coevo.gate import Gate
 from coevo.placement import Actor, fullest, place
 from coevo.plan_report import render
-from coevo.run_folder import make_environment
-from coevo.seeds import sample_seeds
-from environments.benchmark import heldout
 
 ROOT = Path(__file__).resolve().parents[3]
 QWEN = KNOWN["Qwen/Qwen3-8B"]
@@ -252,15 +248,6 @@ def test_every_shipped_experiment_fits(experiment: str) -> None:
     assert planned(f"experiment={experiment}").misfits == []
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_shipped_experiment_finds_its_seeds(experiment: str) -> None:
-    config = compose.compose([f"experiment={experiment}"])
-    environment = make_environment(config.environment)
-    reserved = heldout(environment, config.evaluation.per_cell)
-    seeds = sample_seeds(environment, config.curriculum, config.seed, Gate(environment, reserved))
-    assert len(seeds) == config.curriculum.seeds
-
-
 def test_qwen3_8b_shares_one_gpu() -> None:
     made = planned("experiment=qwen3_8b")
     assert [gpu.name for gpu in made.layout.gpus] == ["node 1 GPU 0"]
@@ -443,6 +430,23 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--dry-run", "rounds=0"]) == 2
     assert cli.main(["run", "--dry-run", "environment.name=arithmetics"]) == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["curriculum.seed_levels=[3,40]"], "curriculum.seed_levels=[3, 40]: strings has levels 3 to 14"),
+        (["evaluation.sampling.max_tokens=14"], "the right completion has up to 15 tokens with its end"),
+        (["-m", "agents.generator.sampling.max_tokens=8,24"], "1 of 2 jobs cannot run"),
+        (["agents=tiny"], "agents.solver.model=tiny: its tokenizer has no token for 'r'"),
+    ],
+)  # fmt: skip
+def test_what_a_start_would_refuse(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", "--dry-run", *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, told in err) == ("", True), err
 
 
 def test_a_sweep_prints_every_plan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from agents.records import Attempt, Completion
-from coevo.compose import compose, group_options
 from coevo.config import Config, ConfigError, CurriculumConfig, EnvironmentConfig, LoopConfig
 from coevo.gate import Gate
 from coevo.preferences import make_pairs
@@ -90,11 +89,8 @@ def test_levels_that_are_partly_there_are_refused_in_a_new_run(
     check_levels(ENVIRONMENT, dataclasses.replace(config, seed_file="seeds.jsonl"))  # not used
 
 
-def test_every_experiment_has_seeds_at_its_levels() -> None:
+def test_levels_to_the_last_one_are_taken() -> None:
     check_levels(ENVIRONMENT, CurriculumConfig(seed_levels=[2, 8]))
-    for name in group_options("experiment"):
-        config = compose([f"experiment={name}"])
-        check_levels(make_environment(config.environment), config.curriculum)
 
 
 def test_more_seeds_than_there_are() -> None:

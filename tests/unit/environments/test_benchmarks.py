@@ -440,6 +440,7 @@ def test_without_network_the_error_says_what_to_fetch(
 CHECKSUMS = {
     "arithmetic": (264, "ac1e7609d323557b980bacf32ea749996fd37a2804c4a1012c333c2a81f9a0ce"),
     "sums_in_words": (96, "448165dc09f33db4a4aa36cdf4343ac37bd4d7204a4fd27a68861527fc604191"),
+    "strings": (384, "b89de8c819267ed1af72ab3a0541b1e65ab82bcc64800a6bc6ea979cb4e35758"),
     "math_seeds": (30, "c6ffb9853042bbf8df0c3b121bc42c2fc2a5f1a749d143bfbef370a7b57118a8"),
     "reasoning_gym": (216, "9cf3bec933de0e94ec609031c4fd9e15ffeeee4944f01d56aeefbb6499884298"),
 }
