@@ -1,9 +1,11 @@
 """What docs/results.md says of the main job beside `coevo compare`: the frontier and the Generator.
 
-    python -m scripts.main_job_figures RUN ...
+    python -m scripts.main_job_figures RUN ... [--against RUN ...]
 
 Prints a line a run and their means with 95 % intervals over runs (Student's t):
 
+- the final mean@k over the upper half of the levels, in %; with `--against`, a last line has the lead in
+  it over other runs, paired in the order given;
 - how many levels a round the frontier moves: from the base's held-out frontier to the highest level that is
   measured, by the first round that reached it (or the last round);
 - the Generator's valid rate in the last third of the rounds;
@@ -27,6 +29,7 @@ from coevo.store import Store
 from environments import Environment, Problem
 
 COLUMNS = {
+    "far half, %": "{:.1f}",
     "levels a round": "{:.2f}",
     "valid, last third, %": "{:.1f}",
     "Generator at or beyond the frontier, %": "{:.0f}",
@@ -55,6 +58,7 @@ def figures(path: Path) -> list[float | None]:
         ]
     seconds = summary["seconds"]
     return [
+        far_half(path),
         (furthest - start) / reached,
         100 * sum(last) / len(last) if last else None,
         *(_beyond(rows, author, frontiers, environment) for author in ("generator", "teacher")),
@@ -62,6 +66,16 @@ def figures(path: Path) -> list[float | None]:
         seconds["total"],
         100 * seconds["other"] / seconds["total"],
     ]
+
+
+def far_half(path: Path) -> float:
+    """The final mean@k over the upper half of the levels, in %."""
+    summary = read_summary(path)
+    if summary is None:
+        raise SystemExit(f"{path} has not finished")
+    levels = list(summary["benchmarks"]["heldout"]["by_level"].values())
+    far = [final for _, final in levels[len(levels) // 2 :]]
+    return 100 * sum(far) / len(far)
 
 
 def _beyond(
@@ -87,9 +101,10 @@ def _at_random(frontiers: dict[int, int], environment: Environment) -> float:
 
 
 def main() -> None:
-    if not sys.argv[1:]:
+    names, _, others = " ".join(sys.argv[1:]).partition(" --against ")
+    if not names:
         raise SystemExit(__doc__)
-    table = {name: figures(find_run(name)) for name in sys.argv[1:]}
+    table = {name: figures(find_run(name)) for name in names.split(" ")}
     print(f"| run | {' | '.join(COLUMNS)} |")
     print(f"|{' --- |' * (len(COLUMNS) + 1)}")
     for name, row in table.items():
@@ -108,6 +123,12 @@ def main() -> None:
                 told += f" [{shown.format(bounds[0])}, {shown.format(bounds[1])}]"
             means.append(told)
         print(f"| mean | {' | '.join(means)} |")
+    if others:
+        pairs = zip(table, others.split(" "), strict=True)
+        leads = [far_half(find_run(own)) - far_half(find_run(other)) for own, other in pairs]
+        lead, bounds = over_seeds(leads)
+        told = f" [{bounds[0]:+.1f}, {bounds[1]:+.1f}]" if bounds else ""
+        print(f"\nlead on the far half: {lead:+.1f} points{told}")
 
 
 if __name__ == "__main__":
