@@ -89,8 +89,8 @@ def test_all_workers_killed_at_once_are_taken_up_from_the_checkpoint(
     summary, folder = run(tmp_path, *RAY)
     assert len(killer.killed) == 6
     (told,) = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(
-        r"solver learner worker 0 died: .*; going on from the last checkpoint", told
+    assert re.fullmatch(  # of which learner Ray hears first is chance
+        r"(solver|generator) learner worker 0 died: .*; going on from the last checkpoint", told
     )
     assert summary["digest"] == inline
     attempts_once(folder)

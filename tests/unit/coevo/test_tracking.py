@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -482,9 +483,13 @@ def test_wandb_offline_without_key_or_network(
     (folder / "checkpoint").mkdir()
     (folder / "checkpoint" / "weights").write_bytes(b"weights of the model")
     offline_run(folder, range(1, 3))
-    wandb.teardown()  # as at the end of a process: waits until all is on disk
+    wandb.teardown()  # as at the end of a process: ends W&B's own, which may still be writing
 
-    (log,) = folder.glob("wandb/offline-run-*-abcd1234/run-abcd1234.wandb")
+    end = time.monotonic() + 60
+    logs = "wandb/offline-run-*-abcd1234/run-abcd1234.wandb"
+    while not any(b"delta_ci95" in log.read_bytes() for log in folder.glob(logs)):
+        assert time.monotonic() < end, [*folder.glob("wandb/**/*")]
+    (log,) = folder.glob(logs)
     check_folder(folder)  # W&B's links out of it would keep every command from opening it
     content = log.read_bytes()
     for logged in (b"kept-in-config", b"generator/valid_rate", b"zones/mastered_share",
