@@ -478,6 +478,7 @@ def offline_run(folder: Path, rounds: range) -> None:
 def test_wandb_offline_without_key_or_network(
     no_account: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wandb.teardown()  # one that another test began has another working folder
     monkeypatch.chdir(no_account.parent)
     folder = Path(no_account.name)
     (folder / "checkpoint").mkdir()
