@@ -183,9 +183,8 @@ class LearnerConfig:
 class RoleConfig:
     """One role: its model, its prompts, and which policy and learner serve it."""
 
-    model: str = (
-        ""  # nope, tiny, smollm2, or a Hugging Face folder or name; empty with policy rules
-    )
+    # nope, tiny, smollm2, or a Hugging Face folder or name; empty with policy rules
+    model: str = ""
     template: str = "{prompt}"  # the Solver's; the Generator's has {statement} and {attempt}
     workers: int = between(1, 1024, 1)
     gpus: float = between(0.0, 64.0, 0.0)  # of each rollout worker; fractions share one

@@ -31,7 +31,7 @@ from coevo.run_folder import (
     run_names,
 )
 from coevo.team import Team, to_sampling
-from coevo.trust import MODELS, confirm
+from coevo.trust import confirm
 from environments import benchmarks
 from environments.benchmark_set import PUBLISHED
 from environments.benchmarks import Benchmark
@@ -48,6 +48,7 @@ SHORT = {
 }
 TEXT = (benchmarks.SET, "math_text", "reasoning_gym")  # environments of free text
 READS = {"nope": "strings", "tiny": "arithmetic"}  # what the packaged models were trained on
+EXPERIMENT = {"nope": "default", "tiny": "arithmetic"}  # and what they are measured as
 NO_CURVE = "evaluation.curve_every=0"  # a measurement has none, whatever its k and per_cell
 OF_A_FILE = ("path", "sha256", "rows", "tolerance")  # words of a published set alone
 
@@ -204,7 +205,7 @@ def confirm_used(
     if request.benchmark != OWN:
         used.environment = EnvironmentConfig()  # the benchmark brings its own
     if not is_run:
-        used.agents.solver.model = MODELS[0]  # the user's own word
+        used.agents.solver.model = NAMES[0]  # the user's own word
     keys = ("environment", "agents", "runtime")
     confirm(used, folder, request.overrides, trust=trust, only=keys)
 
@@ -227,7 +228,7 @@ def model_config(model: str, request: Request, like: str | None) -> Config:
     else:
         overrides = [NO_CURVE, *request.overrides]
         chosen = any(override.startswith("experiment=") for override in overrides)
-        experiment = "default" if model == "nope" else READS.get(model, model)
+        experiment = EXPERIMENT.get(model, model)
         if not chosen and experiment in compose.group_options("experiment"):
             overrides = [f"experiment={experiment}", *overrides]
         if not request.gives("learner@agents.solver.learner"):

@@ -24,10 +24,8 @@ class Proposing(Attempting):
     ) -> list[Proposal]:
         """The Teacher's new problems: aimed at an error, or harder, by zone."""
         count, t = self.config.loop.refinements, record.round
-        if self.config.loop.refine == "once":  # the static arm: all at the start
+        if self.config.loop.refine != "every_round":  # the static arm: all at the start
             count = self.quota(t)
-        if self.config.loop.refine == "never":
-            return []
         rng = generator(self.config.seed, "refine", t)
         sources = attempts_to_refine(problems, rollouts, self.config.loop, count, rng)
         self.tracker.phase(t, "refine")
@@ -187,7 +185,6 @@ class Proposing(Attempting):
 
     def quota(self, t: int) -> int:
         """How many new problems may enter the pool this round."""
-        if self.config.loop.refine != "every_round":
-            first = t == 1 and self.config.loop.refine == "once"
-            return self.config.rounds * self.config.loop.new_problems if first else 0
-        return self.config.loop.new_problems
+        loop = self.config.loop
+        in_all = {"never": 0, "once": self.config.rounds * loop.new_problems * (t == 1)}
+        return in_all.get(loop.refine, loop.new_problems)

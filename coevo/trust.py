@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.model_files import NAMES
 from coevo.config import Config, ConfigError, RoleConfig, WandbConfig, fields_of
 from coevo.wandb_variables import resolved
 from environments.data_files import user_path
 
 FLAG = "--trust"
-MODELS = ("tiny", "nope", "smollm2")  # which come with coevo, or by a fixed sha256
 PLAIN_OPTIONS = (
     "families",
     "sha256",
@@ -83,7 +83,7 @@ def confirm(
 def reaches(config: Config, folder: Path) -> list[Reach]:
     """All that a run of this configuration, whose folder is `folder`, would use from elsewhere.
 
-    What comes with coevo is not in it: built-in environments, `MODELS`, a local Ray, published
+    What comes with coevo is not in it: built-in environments, `model_files.NAMES`, a local Ray, published
     benchmarks by their names.
     """
     found = [
@@ -176,7 +176,7 @@ def _role(keys: Keys, role: RoleConfig, trained: bool) -> Iterator[Reach]:
     if trained and learner.objective == "distill":
         models.append(((*keys, "learner", "teacher"), learner.teacher))
     for place, model in models:
-        if model not in MODELS:
+        if model not in NAMES:
             yield Reach(keys=place, value=model, what=MODEL)
     if policy.name == "endpoint":
         endpoint, place = policy.endpoint, (*keys, "policy", "endpoint")

@@ -11,10 +11,6 @@ corpus. The same seed on the same kind of processor gives the same bytes.
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -22,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from environments import Malformed
 from environments.benchmark import heldout
 from environments.strings import OPERATIONS, Strings
-from scripts.pretraining import Example, batches, make_tokenizer, train
+from scripts.pretraining import Example, batches, main, make_tokenizer, train
 
 PATTERN = "[a-z]+|."
 TOKENS = [*"0123456789", *"SG:=| >", *OPERATIONS]
@@ -111,20 +107,5 @@ def pretrain(
     return model, tokenizer
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--to", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=1400)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    model, tokenizer = pretrain(arguments.steps, arguments.batch_size, arguments.lr, arguments.seed)
-    model.save_pretrained(arguments.to)
-    tokenizer.save_pretrained(arguments.to)
-    settings = {k: str(v) for k, v in vars(arguments).items() if k != "to"}
-    print(json.dumps({"parameters": model.num_parameters(), **settings}))
-
-
 if __name__ == "__main__":
-    main()
+    main(pretrain, __doc__, steps=1400)

@@ -11,10 +11,6 @@ the held-out benchmark is in the corpus. The same seed on the same machine gives
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -31,7 +27,7 @@ from environments.arithmetic import (
 )
 from environments.base import Direction
 from environments.benchmark import heldout
-from scripts.pretraining import batches, make_tokenizer, train
+from scripts.pretraining import batches, main, make_tokenizer, train
 
 ALPHABET = "0123456789+-*()=;#?|>:SG"
 WRONG_STEP = {
@@ -165,20 +161,5 @@ def pretrain(
     return model, tokenizer
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--to", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    model, tokenizer = pretrain(arguments.steps, arguments.batch_size, arguments.lr, arguments.seed)
-    model.save_pretrained(arguments.to)
-    tokenizer.save_pretrained(arguments.to)
-    settings = {k: str(v) for k, v in vars(arguments).items() if k != "to"}
-    print(json.dumps({"parameters": model.num_parameters(), **settings}))
-
-
 if __name__ == "__main__":
-    main()
+    main(pretrain, __doc__, steps=3000)

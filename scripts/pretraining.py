@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +18,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Example = tuple[str, str]  # prompt, completion
 Batch = tuple[torch.Tensor, torch.Tensor]
+Pretrained = tuple[PreTrainedModel, PreTrainedTokenizerFast]
+
+
+class Pretrain(Protocol):
+    def __call__(self, steps: int, batch_size: int, peak_lr: float, seed: int) -> Pretrained: ...
 
 
 def make_tokenizer(tokens: Sequence[str], pattern: str = ".") -> PreTrainedTokenizerFast:
@@ -84,3 +93,19 @@ def train(model: PreTrainedModel, stream: Iterator[Batch], steps: int, peak_lr: 
             rate = tokens / (time.time() - started)
             print(f"step {step:5d}  loss {loss.item():.4f}  {rate:,.0f} tokens/s", flush=True)
     model.eval()
+
+
+def main(pretrain: Pretrain, description: str, steps: int) -> None:
+    """The command line of a script: writes the folder of the model that `pretrain` makes."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("--to", type=Path, required=True, help="folder to write")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    model, tokenizer = pretrain(arguments.steps, arguments.batch_size, arguments.lr, arguments.seed)
+    model.save_pretrained(arguments.to)
+    tokenizer.save_pretrained(arguments.to)
+    settings = {k: str(v) for k, v in vars(arguments).items() if k != "to"}
+    print(json.dumps({"parameters": model.num_parameters(), **settings}))
